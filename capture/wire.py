@@ -1,0 +1,105 @@
+"""The JSON a camera and the recorder exchange on /ws, exactly as the firmware knows it.
+
+To a camera: an object with a string `type`, and small, because the firmware parses into
+300 bytes of ArduinoJson 6 and silently loses what does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+CONFIG_KEYS = ("resolution", "framerate", "quality", "brightness", "contrast", "saturation")
+MAX_REPORT_BYTES = 4096  # the longest report of the firmware has about 120
+_MAX_TEXT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One text message of a camera; a number it did not send, or not as a number, is None."""
+
+    type: str
+    status: str = ""
+    message: str = ""
+    uptime_ms: int | None = None
+    free_heap_bytes: int | None = None
+    boot_count: int | None = None
+    rssi_dbm: int | None = None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _compact(message: Mapping[str, object]) -> str:
+    return json.dumps(message, separators=(",", ":"))
+
+
+def welcome(mac: str) -> str:
+    text = "Connected to Pi Camera Server"
+    return _compact({"type": "welcome", "message": text, "deviceId": mac, "timestamp": _now()})
+
+
+def recording_started() -> str:
+    return _compact({"type": "recording_started", "timestamp": _now()})
+
+
+def error(message: str) -> str:
+    return _compact({"type": "error", "message": message, "timestamp": _now()})
+
+
+def config_update(config: Mapping[str, Any]) -> str:
+    """Only the six keys: with a timestamp and the device id as well it would not fit."""
+    known = {key: config[key] for key in CONFIG_KEYS if key in config}
+    return _compact({"type": "config_update", "config": known})
+
+
+def command(action: str) -> str:
+    """`action` is never missing: the firmware compares it without looking for null."""
+    return _compact({"type": "command", "action": action})
+
+
+def read_object(payload: bytes | str, max_bytes: int) -> dict[str, Any] | None:
+    """A JSON object with a string `type`; None for anything else."""
+    if len(payload) > max_bytes:
+        return None
+    try:
+        message = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return None
+    return message
+
+
+def read_report(payload: bytes | str) -> Report | None:
+    """None for what is not a report: no JSON, no object, no type, or far too long."""
+    message = read_object(payload, MAX_REPORT_BYTES)
+    if message is None:
+        return None
+    return Report(
+        type=message["type"][:40],
+        status=_text(message.get("status")),
+        message=_text(message.get("message")),
+        uptime_ms=_count(message.get("uptime")),
+        free_heap_bytes=_count(message.get("free_heap")),
+        boot_count=_count(message.get("boot_count")),
+        rssi_dbm=_dbm(message.get("rssi")),
+    )
+
+
+def _text(value: object) -> str:
+    return value[:_MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return value if is_count else None  # type: ignore[return-value]
+
+
+def _dbm(value: object) -> int | None:
+    is_dbm = isinstance(value, int) and not isinstance(value, bool) and -150 <= value <= 50
+    return value if is_dbm else None  # type: ignore[return-value]

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "esp_err.h"
+
+typedef enum {
+  ESP_RST_UNKNOWN,
+  ESP_RST_POWERON,
+  ESP_RST_EXT,
+  ESP_RST_SW,
+  ESP_RST_PANIC,
+  ESP_RST_INT_WDT,
+  ESP_RST_TASK_WDT,
+  ESP_RST_WDT,
+  ESP_RST_DEEPSLEEP,
+  ESP_RST_BROWNOUT,
+  ESP_RST_SDIO
+} esp_reset_reason_t;
+typedef enum { ESP_MAC_WIFI_STA } esp_mac_type_t;
+
+esp_reset_reason_t esp_reset_reason(void);
+[[noreturn]] void esp_restart(void);
+uint32_t esp_random(void);
+uint32_t esp_get_free_heap_size(void);
+esp_err_t esp_read_mac(uint8_t* mac, esp_mac_type_t type);

@@ -1,0 +1,65 @@
+// An HTTP/1.1 reply (RFC 9112), read as its bytes come, in bounded memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace roost {
+
+class HttpReply {
+ public:
+  static constexpr size_t kMaxHeadBytes = 2048;
+  static constexpr size_t kMaxBodyBytes =
+      1024;  // the recorder's longest answer to a camera has 300
+
+  enum class State : uint8_t { reading, whole, failed };
+
+  // `is_upgrade`: an answer 101 has no body, and what follows its head is another protocol's.
+  explicit HttpReply(bool is_upgrade = false) : is_upgrade_(is_upgrade) {}
+
+  // Bytes used; the rest belongs to whoever speaks after this reply. Takes nothing once it is over.
+  size_t feed(const char* bytes, size_t size);
+  // The peer closed: that ends a body without a length, and cuts any other.
+  void end();
+
+  State state() const { return state_; }
+  const char* failure() const { return failure_; }
+  int status() const { return status_; }
+  const char* body() const { return body_; }
+  size_t body_size() const { return body_size_; }
+  // Of `Upgrade`, `Connection` and `Sec-WebSocket-Accept`; empty when it was not sent.
+  const char* upgrade() const { return upgrade_; }
+  const char* connection() const { return connection_; }
+  const char* accept() const { return accept_; }
+
+ private:
+  enum class Part : uint8_t { status, header, body, chunk_size, chunk, chunk_end, trailer };
+
+  void take_line();
+  void take_status();
+  void take_header();
+  void take_chunk_size();
+  void begin_body();
+  size_t take_body(const char* bytes, size_t size);
+  void finish() { state_ = State::whole; }
+  void fail(const char* why);
+
+  bool is_upgrade_;
+  State state_ = State::reading;
+  Part part_ = Part::status;
+  const char* failure_ = "";
+  int status_ = 0;
+  size_t head_bytes_ = 0;
+  bool is_chunked_ = false;
+  bool has_length_ = false;
+  size_t left_ = 0;  // of the body, or of the chunk
+  size_t line_size_ = 0;
+  size_t body_size_ = 0;
+  char line_[300] = "";
+  char body_[kMaxBodyBytes + 1] = "";
+  char upgrade_[20] = "";
+  char connection_[40] = "";
+  char accept_[40] = "";
+};
+
+}  // namespace roost

@@ -1,0 +1,237 @@
+"""Where a camera has no video, and why: holes in what is kept, explained by what happened to it.
+
+A hole is a silence of more than GAP_MS, as the timeline draws it; what is in the spool counts as
+kept. Its cause is what a camera's events say around its beginning, else the state the camera was
+in. A source that is tried again and again says several things during one hole: the last counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from itertools import chain, pairwise
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import F
+
+from devices.models import Device, DeviceEvent
+from devices.services import RECORDER_GONE, RECORDER_STOPPED
+from recordings.exceptions import BadSegmentError
+from recordings.models import Deletion
+from recordings.segments import GAP_MS, SegmentFile, list_segments, read_extent
+from recordings.timeline import Span, coverage, from_ms, to_ms
+
+MAX_SPAN_MS = 7 * 24 * 3600 * 1000
+# An event is written up to 10 s after the last picture, by clocks that may differ a little.
+_AROUND_MS = 15_000
+# When a recorder was killed is known to the minute only (devices.reports.mark_disconnected).
+_RECORDER_BEFORE_MS = 90_000
+
+Kind = DeviceEvent.Kind
+_STATES = (Kind.CONNECTED, Kind.DISCONNECTED, Kind.ASLEEP)
+_KINDS = (*_STATES, Kind.STALLED, Kind.PAUSED, Kind.ERROR, Kind.LIMIT)
+
+
+class Cause(StrEnum):
+    ASLEEP = "asleep"
+    OFFLINE = "offline"
+    STALLED = "stalled"
+    REFUSED = "refused"
+    PAUSED = "paused"
+    RECORDER = "recorder"
+    DISK = "disk"
+    DELETED = "deleted"
+    UNKNOWN = "unknown"
+
+
+class Gap(NamedTuple):
+    """`[start_ms, end_ms)` without video; `sentence` has no full stop, other text may follow."""
+
+    start_ms: int
+    end_ms: int
+    cause: str
+    sentence: str
+
+
+class _Event(NamedTuple):
+    at_ms: int
+    kind: str
+    detail: str
+
+
+class _Why(NamedTuple):
+    """`weight`: 3 explains a hole that begins with it, 2 in words of its own, 1 in general."""
+
+    weight: int
+    cause: Cause
+    sentence: str
+
+
+_UNKNOWN = _Why(0, Cause.UNKNOWN, "No video, and nothing says why")
+_NO_PICTURE = _Why(1, Cause.STALLED, "Connected, but sent no picture")
+# Kinds of events whose own words play no part.
+_WORDLESS: dict[str, _Why] = {
+    Kind.ASLEEP: _Why(3, Cause.ASLEEP, "Asleep"),
+    Kind.STALLED: _NO_PICTURE,
+    Kind.CONNECTED: _NO_PICTURE,
+}
+
+
+def gaps(device_pk: int, start_ms: int, end_ms: int) -> list[Gap]:
+    """Oldest first, within `[start_ms, end_ms)` and up to now. Raises Device.DoesNotExist."""
+    device = Device.objects.only("mac", "created_at").get(pk=device_pk)
+    end_ms = min(end_ms, time.time_ns() // 1_000_000)
+    spans = coverage([device_pk], start_ms, end_ms)[device_pk]
+    spans = _merged([*spans, *_spool_spans(device, start_ms, end_ms)])
+    # What was before the camera was added is no gap; footage that is older than its row is.
+    first_ms = min([to_ms(device.created_at), *(start for start, _ in spans[:1])])
+    holes = list(_holes(spans, max(start_ms, first_ms), end_ms))
+    if not holes:
+        return []
+    deleted = _deleted_spans(device_pk, start_ms, end_ms)
+    events = _events(device_pk, start_ms, end_ms)
+    found: list[Gap] = []
+    for hole in holes:
+        for start, end in _holes(deleted, *hole):
+            why = _why((start, end), events)
+            found.append(Gap(start, end, why.cause.value, why.sentence))
+        gone = ((max(start, hole[0]), min(end, hole[1])) for start, end in deleted)
+        found.extend(
+            Gap(start, end, Cause.DELETED.value, "The video was deleted")
+            for start, end in gone
+            if end - start > GAP_MS
+        )
+    return sorted(found)
+
+
+# --- what there is -------------------------------------------------------------------------------
+
+
+def _spool_spans(device: Device, start_ms: int, end_ms: int) -> Iterator[Span]:
+    segments = list_segments(settings.SPOOL_DIR / device.directory)
+    usual_ms = 1000 * settings.NVR_SEGMENT_SECONDS + GAP_MS
+    following: Iterator[SegmentFile | None] = chain(segments[1:], (None,))
+    for segment, after in zip(segments, following, strict=False):  # the last has none
+        if segment.start_ms >= end_ms:
+            return
+        # A spool that waits for a worker has thousands: only the ends before a hole are read.
+        if after is not None and after.start_ms - segment.start_ms <= usual_ms:
+            reaches_ms = after.start_ms
+        else:
+            try:
+                reaches_ms = segment.start_ms + read_extent(segment.path).last_ms
+            except (BadSegmentError, FileNotFoundError):
+                continue
+        if reaches_ms >= start_ms:
+            yield segment.start_ms, reaches_ms
+
+
+def _deleted_spans(device_pk: int, start_ms: int, end_ms: int) -> list[Span]:
+    rows = Deletion.objects.filter(
+        device=device_pk, started_at__lt=from_ms(end_ms), ended_at__gt=from_ms(start_ms)
+    )
+    times = rows.values_list("started_at", "ended_at")
+    return _merged([(to_ms(started), to_ms(ended)) for started, ended in times])
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start - merged[-1][1] <= GAP_MS:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _holes(spans: Sequence[Span], start_ms: int, end_ms: int) -> Iterator[Span]:
+    """Between `spans`, which are in order."""
+    edges = [(start_ms, start_ms), *spans, (end_ms, end_ms)]
+    for (_, before), (after, _) in pairwise(edges):
+        start, end = max(before, start_ms), min(after, end_ms)
+        if end - start > GAP_MS:
+            yield start, end
+
+
+# --- why not -------------------------------------------------------------------------------------
+
+
+def _events(device_pk: int, start_ms: int, end_ms: int) -> list[_Event]:
+    """In order; before them the one that says in which state the camera was at `start_ms`."""
+    rows = DeviceEvent.objects.filter(device=device_pk)
+    first = from_ms(max(0, start_ms - _RECORDER_BEFORE_MS))
+    states = rows.filter(kind__in=_STATES, at__lt=first).order_by("-at", "-pk")
+    during = rows.filter(kind__in=_KINDS, at__gte=first, at__lt=from_ms(end_ms))
+    fields = ("at", "kind", "detail")
+    found = [
+        *states.values_list(*fields)[:1],
+        *during.order_by(F("at").asc(), "pk").values_list(*fields),
+    ]
+    return [_Event(to_ms(at), kind, detail) for at, kind, detail in found]
+
+
+def _why(hole: Span, events: Sequence[_Event]) -> _Why:
+    start, end = hole
+    state = _UNKNOWN
+    worded: list[_Why] = []
+    general: list[_Why] = []
+    for event in events:
+        why = _explained(event)
+        is_at_start = start - _AROUND_MS <= event.at_ms <= start + _AROUND_MS
+        if why.weight == 3 and (is_at_start or _is_end_of_recorder(event, why, start)):
+            return why
+        if event.at_ms <= start + _AROUND_MS and event.kind in _STATES:
+            state = why
+        if start - _AROUND_MS <= event.at_ms < end:
+            if why.weight == 2:
+                worded.append(why)
+            elif why.weight == 1 and event.kind != Kind.CONNECTED:
+                general.append(why)
+    if worded:
+        return worded[-1]
+    # A camera that hangs up was silent first, so a connection that ended says more.
+    general.sort(key=lambda why: why.cause == Cause.STALLED)
+    return general[0] if general else state
+
+
+def _is_end_of_recorder(event: _Event, why: _Why, start_ms: int) -> bool:
+    return why.cause == Cause.RECORDER and 0 <= start_ms - event.at_ms <= _RECORDER_BEFORE_MS
+
+
+def _explained(event: _Event) -> _Why:
+    detail = event.detail.strip().rstrip(".")
+    match event.kind:
+        case Kind.DISCONNECTED:
+            return _disconnected(detail, is_sentence=event.detail.rstrip().endswith("."))
+        case Kind.PAUSED:
+            return _Why(2, Cause.PAUSED, detail)
+        case Kind.LIMIT if detail.startswith("Disconnected"):
+            return _Why(2, Cause.REFUSED, detail)
+        case Kind.ERROR:
+            return _failed(detail)
+    return _WORDLESS.get(event.kind, _UNKNOWN)
+
+
+def _failed(detail: str) -> _Why:
+    """Only what ends a recording: a frame that was dropped is weather."""
+    if "key picture" in detail:
+        return _Why(2, Cause.STALLED, detail)
+    if detail.startswith("Not recording"):
+        return _Why(3, Cause.DISK if "disk" in detail else Cause.UNKNOWN, detail)
+    return _UNKNOWN
+
+
+def _disconnected(detail: str, *, is_sentence: bool) -> _Why:
+    if detail in (RECORDER_STOPPED, RECORDER_GONE):
+        return _Why(3, Cause.RECORDER, "The recorder was not running")
+    # A source's sentence may begin with its host: "192.168.1.20 is there, but ...".
+    if not (is_sentence or detail[:1].isupper()):  # why a connection ended, in two words of ours
+        said = f" ({detail})" if detail and detail != "the connection ended" else ""
+        return _Why(1, Cause.OFFLINE, f"Not connected{said}")
+    # What a source says of itself. Its code is not in the event, but whoever is not let in is
+    # always told so in these words (capture.drivers.words).
+    words = ("password", "logged in", "does not let")
+    is_refused = any(word in detail for word in words)
+    return _Why(2, Cause.REFUSED if is_refused else Cause.OFFLINE, detail)

@@ -1,0 +1,91 @@
+"""The data directory: made, marked and locked before anything else runs.
+
+Standard library only: the supervisor calls this before Django is loaded, and Django's settings
+read the secret key made here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+
+from system.exceptions import SetupFailed
+
+SUBDIRECTORIES = ("pki", "spool", "recordings", "clips", "run", "logs", "static", "valkey")
+PRIVATE = 0o700
+
+
+def prepare(data_dir: Path, socket_dir: Path) -> None:
+    """Makes what is missing and changes nothing that is there.
+
+    Raises SetupFailed with one sentence for the person at the terminal.
+    """
+    try:
+        _make_private(data_dir)
+        for name in SUBDIRECTORIES:
+            _make_private(data_dir / name)
+        _make_private(socket_dir)
+        (data_dir / ".roost").touch()
+        _make_secret_key(data_dir / "secret.key")
+    except OSError as error:
+        raise SetupFailed(
+            f"The data directory {data_dir} cannot be used ({error.strerror or error}): "
+            "make it writable or set NVR_DATA_DIR to another place."
+        ) from error
+
+
+def _make_private(directory: Path) -> None:
+    """Video is private: only the recorder's own user may enter."""
+    directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        directory.chmod(PRIVATE)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PermissionError(13, f"{directory} is not writable")
+
+
+def _make_secret_key(path: Path) -> None:
+    if path.exists() and path.stat().st_size:
+        return
+    part = path.with_suffix(".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+
+
+def claim(run_dir: Path, patience_s: float) -> int:
+    """Makes this process the only recorder on the data directory; the lock ends with the process.
+
+    Returns the descriptor of a second lock for the children to inherit: when a supervisor was
+    killed, its children need a moment to end, and the next one waits for them, at most
+    `patience_s`, instead of starting a second writer beside them. Raises SetupFailed.
+    """
+    own = os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not _try_lock(own):
+        raise SetupFailed(
+            f"Another recorder is already running on {run_dir.parent}: stop it first, "
+            "or set NVR_DATA_DIR and NVR_PORT for a second one."
+        )
+    shared = os.open(run_dir / "children.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + patience_s
+    while not _try_lock(shared):
+        if time.monotonic() > deadline:
+            raise SetupFailed(
+                f"Processes of an earlier run still use {run_dir.parent}: end them and try again."
+            )
+        time.sleep(0.1)  # flock with a deadline needs a signal handler; polling is plainer
+    return shared
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

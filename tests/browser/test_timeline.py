@@ -1,0 +1,194 @@
+"""The timeline: plays, seeks, crosses gaps, joins live, and keeps its state in the address."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor
+from tests.stack import wait_until
+
+pytestmark = [pytest.mark.stack, pytest.mark.browser]
+
+
+def _query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(page.evaluate("location.search.slice(1)"))
+
+
+def _at(page: Page) -> int:
+    """The playhead, as the slider says it to assistive technology, epoch ms."""
+    seconds = int(
+        page.get_by_role("slider", name="Time of day").get_attribute("aria-valuenow") or 0
+    )
+    midnight: int = page.evaluate("new Date().setHours(0, 0, 0, 0)")
+    return midnight + seconds * 1000
+
+
+def _spans(visitor: Visitor, device: int) -> list[list[int]]:
+    return visitor.spans(device)[0]
+
+
+def _first_camera(visitor: Visitor) -> int:
+    camera: int = visitor.api("GET", "devices/?ordering=id")["results"][0]["id"]
+    return camera
+
+
+def _has_picture(page: Page) -> bool:
+    ready: bool = page.evaluate(
+        "[...document.querySelectorAll('video')].every((one) => one.readyState >= 2 && one.videoWidth > 0)"
+    )
+    return ready
+
+
+def _open(visitor: Visitor, query: str) -> Page:
+    page = visitor.open(f"/timeline?{query}")
+    page.wait_for_selector("video")
+    wait_until(lambda: _has_picture(page), limit_s=20, what="a picture")
+    return page
+
+
+def test_it_opens_with_the_newest_minute_and_plays(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    page = _open(visitor, f"camera={camera}")
+    before = _at(page)
+    page.get_by_role("button", name="Play", exact=True).click()
+    wait_until(lambda: _at(page) >= before + 2000, limit_s=15, what="two seconds played")
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    assert page.evaluate("document.querySelector('video').paused")
+
+
+def test_a_moment_in_the_address_is_shown_exactly(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    start, end = _spans(visitor, camera)[0]
+    wanted = (start + end) // 2
+    page = _open(visitor, f"camera={camera}&at={wanted}")
+    assert abs(_at(page) - wanted) <= 1000
+    wait_until(lambda: _query(page).get("at") == [str(wanted)], limit_s=15, what="the address")
+
+
+def test_playback_crosses_a_gap_by_itself(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    before, after = _spans(visitor, camera)[:2]
+    page = _open(visitor, f"camera={camera}&at={before[1] - 2000}")
+    page.keyboard.press(" ")
+    wait_until(lambda: _at(page) >= after[0] - 1000, limit_s=20, what="video after the gap")
+    assert page.locator(".player.is-empty").count() == 0
+
+
+def test_a_gap_is_named_and_not_shown_as_an_old_picture(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    before, after = _spans(visitor, camera)[:2]
+    assert after[0] - before[1] > 5000, "the recorder fixture made a gap"
+    page = _open(visitor, f"camera={camera}&at={before[1] - 7000}")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".player-message")).to_contain_text("Nothing was recorded at")
+
+
+def test_the_bar_says_how_long_nothing_was_recorded_and_why(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    before, after = _spans(visitor, camera)[:2]
+    page = _open(visitor, f"camera={camera}&at={before[1] - 2000}&view=60")
+    bar = page.get_by_role("slider", name="Time of day")
+    box = bar.bounding_box()
+    assert box is not None
+    playhead = 0.2 * box["width"]  # where the view keeps it
+    middle = playhead + (sum((before[1], after[0])) / 2 - _at(page)) / 60_000 * box["width"]
+    tip = page.locator(".scrub-tip")
+
+    def says_why() -> bool:
+        bar.hover(position={"x": middle, "y": box["height"] - 12})
+        return "Not connected" in (tip.text_content() or "")
+
+    wait_until(says_why, limit_s=15, what="the cause")
+    expect(tip).to_contain_text("nothing recorded for")
+
+
+def test_arrow_keys_step_and_clicking_the_bar_seeks(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    start, end = _spans(visitor, camera)[-1]
+    page = _open(visitor, f"camera={camera}&at={end - 2000}&view=120")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert abs(_at(page) - (end - 62_000)) <= 1000
+    page.keyboard.press("Home")
+    wait_until(lambda: _at(page) < start, limit_s=15, what="the day's first video")
+    bar = page.get_by_role("slider", name="Time of day")
+    box = bar.bounding_box()
+    assert box is not None
+    bar.click(position={"x": box["width"] * 0.25, "y": box["height"] - 12})
+    quarter = _at(page)
+    bar.click(position={"x": box["width"] * 0.3, "y": box["height"] - 12})
+    assert _at(page) - quarter == pytest.approx(0.05 * 120_000, abs=1500)
+
+
+def test_the_wheel_zooms_and_the_zoom_is_in_the_address(visit: Any) -> None:
+    visitor = visit()
+    page = _open(visitor, f"camera={_first_camera(visitor)}&view=3600")
+    page.get_by_role("slider", name="Time of day").hover()
+    for _ in range(30):
+        page.mouse.wheel(0, -240)
+    wait_until(lambda: _query(page).get("view") == ["60"], limit_s=15, what="one minute shown")
+
+
+def test_n_joins_live_and_the_bar_leads_back(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    page = _open(visitor, f"camera={camera}")
+    page.keyboard.press("n")
+    page.wait_for_selector(".stage .tile.has-picture")
+    assert _query(page)["at"] == ["now"]
+    page.keyboard.press("Shift+ArrowLeft")
+    wait_until(
+        lambda: page.locator("video").count() and _has_picture(page), limit_s=20, what="past"
+    )
+    assert _query(page)["at"] != ["now"]
+
+
+def test_two_cameras_stay_at_the_same_moment(visit: Any) -> None:
+    visitor = visit()
+    first, second = (one["id"] for one in visitor.api("GET", "devices/?ordering=id")["results"][:2])
+    start = max(spans[-1][0] for spans in visitor.spans(first, second)) + 1000
+    page = _open(visitor, f"camera={first}&camera={second}&at={start}")
+    assert page.locator("video").count() == 2
+    page.keyboard.press(" ")
+    wait_until(lambda: _at(page) >= start + 3000, limit_s=20, what="three seconds of both")
+    assert page.locator(".player.is-empty").count() == 0
+    page.get_by_role("button", name="Simulated camera", pressed=True).last.click()
+    expect(page.locator("video")).to_have_count(1)
+
+
+def test_speed_is_kept_in_the_address(visit: Any) -> None:
+    visitor = visit()
+    page = _open(visitor, f"camera={_first_camera(visitor)}")
+    page.get_by_label("Speed").select_option("4")
+    page.keyboard.press(" ")
+    wait_until(
+        lambda: page.evaluate("document.querySelector('video').playbackRate") == 4,
+        limit_s=15,
+        what="four times as fast",
+    )
+    wait_until(lambda: _query(page).get("speed") == ["4"], limit_s=15, what="the address")
+
+
+def test_the_calendar_marks_days_with_video(visit: Any) -> None:
+    visitor = visit()
+    page = _open(visitor, f"camera={_first_camera(visitor)}")
+    page.get_by_role("button", name="Today").click()
+    today = page.locator(".day[aria-current]")
+    expect(today).to_have_class("day has-video is-chosen")
+    expect(today).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.locator(".day-controls")).not_to_contain_text("Today")
+    expect(page.locator(".player-message")).to_contain_text("Nothing was recorded")
+    page.get_by_role("button", name="Live").click()
+    expect(page.locator(".day-controls")).to_contain_text("Today")
