@@ -36,7 +36,7 @@ check:
 
 test:
 	@$(SETUP) test
-	@$(BIN)/pytest -n 2
+	@$(BIN)/python tests/run.py
 
 bench:
 	@$(SETUP) dev
