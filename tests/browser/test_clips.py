@@ -263,7 +263,9 @@ def test_a_span_marked_on_the_timeline_becomes_a_clip_and_a_mark(visit: Any) -> 
     start, end = visitor.spans(camera)[0][0]
     middle = (start + end) // 2
     # A span ends at now at the latest, and this test may be the first one that runs.
-    wait_until(lambda: time.time() * 1000 > middle + 31_000, limit_s=40, what="half a minute after it")
+    wait_until(
+        lambda: time.time() * 1000 > middle + 31_000, limit_s=40, what="half a minute after it"
+    )
     page = visitor.open(f"/timeline?camera={camera}&at={middle}&view=120")
     wait_until(
         lambda: page.evaluate("document.querySelector('video')?.readyState >= 2"),
