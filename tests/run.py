@@ -26,7 +26,12 @@ def main(arguments: list[str]) -> int:
     failed = sorted(json.loads(CACHE.read_text())) if CACHE.exists() else []
     if not 0 < len(failed) <= MOST_TRIED_AGAIN:
         return code
-    print(f"\nFailed at the first try, tried once more ({len(failed)}):", *failed, sep="\n  ")
+    print(
+        f"\nFailed at the first try, tried once more ({len(failed)}):",
+        *failed,
+        sep="\n  ",
+        flush=True,
+    )
     again = [*pytest, "-n", "0", "-p", "no:randomly", "-v", *failed]
     return subprocess.run(again, check=False).returncode
 
