@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from capture.ledger import Ledger
 from capture.sessions import registry
+from devices import sdnotify
 from devices import services as devices
 from devices.models import Device
 from recordings.services import adopt_orphans, enqueue_packaging
@@ -57,7 +58,7 @@ class Lifecycle:
             settings.SPOOL_DIR, settings.NVR_SEGMENT_SECONDS, self._segment_closed
         )
         registry.spool, registry.news = self._spool, self._ledger
-        for work in (registry.watch, self._ledger.run, self._publish):
+        for work in (registry.watch, self._ledger.run, self._publish, _feed_watchdog):
             self._tasks.append(asyncio.get_running_loop().create_task(work()))
 
     async def stop(self) -> None:
@@ -98,6 +99,13 @@ class Lifecycle:
             except OSError as error:
                 logger.warning("run/web.json could not be written: %s", error)
             await asyncio.sleep(PUBLISH_SECONDS)
+
+
+async def _feed_watchdog() -> None:
+    """systemd's, by the loop that takes in every frame: it stops with the loop."""
+    while True:
+        sdnotify.alive()
+        await asyncio.sleep(sdnotify.WATCHDOG_EVERY_S)
 
 
 def publish(facts: dict[str, dict[str, object]]) -> None:

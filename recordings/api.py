@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -140,7 +139,6 @@ class RecordingFileView(APIView):
         rows = Recording.objects.for_user(request.user).kept().select_related("device")
         recording = get_object_or_404(rows.defer("fragment_index"), pk=pk)
         is_download = request.query_params.get("download", "") not in ("", "0", "false")
-        accel = settings.NVR.x_accel
         try:
             return serve_file(
                 request._request,  # noqa: SLF001  the way DRF's own code reaches it
@@ -148,7 +146,6 @@ class RecordingFileView(APIView):
                 size_bytes=recording.size_bytes,
                 content_type="video/mp4",
                 download_name=playback.download_name(recording) if is_download else "",
-                accel_path=f"{accel}/{recording.path}" if accel else "",
             )
         except FileMissingError as error:
             raise exceptions.NotFound(str(error)) from error

@@ -15,7 +15,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
@@ -85,12 +87,11 @@ def serve_file(
     size_bytes: int,
     content_type: str,
     download_name: str = "",
-    accel_path: str = "",
 ) -> HttpResponseBase:
     """Answer GET or HEAD for the first `size_bytes` of a file (it may be longer, while it grows).
 
-    `accel_path`: what nginx is told to send instead of us (`X-Accel-Redirect`); used only while the
-    file is exactly `size_bytes` long, as nginx cannot be told where to stop.
+    Behind nginx (`NVR_X_ACCEL`) it is told to send the file instead of us, as long as that is
+    exactly `size_bytes` long: it cannot be told where to stop.
     Blocks for a stat and an open: call it from a thread. Raises OSError where the file cannot be
     opened; the answer can be streamed by an ASGI server only.
     """
@@ -105,8 +106,8 @@ def serve_file(
         response: HttpResponseBase | None = get_conditional_response(
             request, etag=etag, last_modified=int(stat.st_mtime)
         )
-        if response is None and accel_path and stat.st_size == size_bytes:
-            response = HttpResponse(headers={"X-Accel-Redirect": accel_path})
+        if response is None and stat.st_size == size_bytes:
+            response = _answer_for_nginx(request, path)
         if response is None:
             response = _answer(request, file, size_bytes, etag, stat.st_mtime)
             is_handed_over = response.streaming
@@ -123,6 +124,25 @@ def serve_file(
         if download_name:
             response.headers["Content-Disposition"] = attachment(download_name)
     return response
+
+
+def _answer_for_nginx(request: HttpRequest, path: Path) -> HttpResponse | None:
+    """None where we send the file ourselves.
+
+    Only where the proxy said that it understands: cameras and people may reach the recorder's own
+    port as well, and would get an empty file. Who sends the header without being nginx gets just
+    that, of a file that was theirs to fetch.
+    """
+    prefix: str = settings.NVR.x_accel
+    if not prefix or request.headers.get("X-Sendfile-Type") != "X-Accel-Redirect":
+        return None
+    resolved = path.resolve()
+    for directory in (settings.RECORDINGS_DIR, settings.CLIPS_DIR, settings.CAPTURES_DIR):
+        root = Path(directory).resolve()
+        if resolved.is_relative_to(root):
+            place = quote(f"{prefix}/{Path(directory).name}/{resolved.relative_to(root)}")
+            return HttpResponse(headers={"X-Accel-Redirect": place})
+    return None
 
 
 def attachment(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +176,45 @@ def test_a_link_is_not_followed(file: Path, tmp_path: Path) -> None:
         answer(link)
 
 
-def test_nginx_is_told_the_path_unless_the_file_has_a_tail(file: Path) -> None:
-    whole = answer(file, accel_path="/protected/a/12.mp4")
-    assert whole["X-Accel-Redirect"] == "/protected/a/12.mp4"
+THROUGH_NGINX = {"X-Sendfile-Type": "X-Accel-Redirect"}
+
+
+@pytest.fixture
+def behind_nginx(settings: Any, tmp_path: Path) -> Path:
+    """A recording below NVR_X_ACCEL=/protected."""
+    settings.NVR = replace(settings.NVR, x_accel="/protected")
+    settings.RECORDINGS_DIR = tmp_path / "recordings"
+    path = tmp_path / "recordings" / "AA-BB" / "12 b.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(DATA)
+    return path
+
+
+def test_nginx_is_told_the_path_unless_the_file_has_a_tail(behind_nginx: Path) -> None:
+    whole = answer(behind_nginx, headers=THROUGH_NGINX)
+    assert whole["X-Accel-Redirect"] == "/protected/recordings/AA-BB/12%20b.mp4"
     assert whole.content == b""
-    growing = answer(file, size=len(DATA) - 1, accel_path="/protected/a/12.mp4")
+    growing = answer(behind_nginx, size=len(DATA) - 1, headers=THROUGH_NGINX)
     assert "X-Accel-Redirect" not in growing
     growing.close()
+
+
+async def test_who_comes_past_nginx_gets_the_file_from_us(behind_nginx: Path) -> None:
+    response = answer(behind_nginx)
+    assert "X-Accel-Redirect" not in response
+    assert await body(response) == DATA
+
+
+def test_nginx_is_told_of_no_file_outside_what_it_may_serve(behind_nginx: Path, file: Path) -> None:
+    response = answer(file, headers=THROUGH_NGINX)
+    assert "X-Accel-Redirect" not in response
+    response.close()
+
+
+def test_without_the_setting_the_header_means_nothing(file: Path) -> None:
+    response = answer(file, headers=THROUGH_NGINX)
+    assert "X-Accel-Redirect" not in response
+    response.close()
 
 
 async def test_a_chunk_is_read_only_when_the_one_before_was_taken(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from capture import tls
 from capture.exceptions import ServerCannotStart
 from capture.media import wsframes
+from devices import sdnotify
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Command(BaseCommand):
                 f"ready {settings.NVR.asgi_server} {scheme}://{address}:{settings.NVR.port}"
             )
             self.stdout.flush()
+            sdnotify.ready()
 
         if settings.NVR.asgi_server == "uvicorn":
             from capture import uvicorn_server  # noqa: PLC0415  only one of the two is loaded
