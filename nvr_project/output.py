@@ -55,11 +55,16 @@ class _Line(NamedTuple):
 
 
 class Output:
-    """`line`, `say` and `complain` are for the supervisor's thread; they never wait for a disk."""
+    """`line`, `say` and `complain` are for the supervisor's thread; they never wait for a disk.
 
-    def __init__(self, log_file: Path, error_file: Path) -> None:
-        self._file = _rotating(log_file, LOG_FILES - 1)
-        self._node_file = _rotating(log_file.with_name(nodelog.FILE_NAME), NODE_BACKUPS)
+    Without a `log_file` what is printed is all: systemd's journal keeps it.
+    """
+
+    def __init__(self, log_file: Path | None, error_file: Path) -> None:
+        self._file = _rotating(log_file, LOG_FILES - 1) if log_file else None
+        self._node_file = (
+            _rotating(log_file.with_name(nodelog.FILE_NAME), NODE_BACKUPS) if log_file else None
+        )
         self._sorters: defaultdict[str, nodelog.Sorter] = defaultdict(nodelog.Sorter)
         self._error_file = error_file
         self._lines: queue.Queue[_Line | None] = queue.Queue(WAITING_LINES)
@@ -95,7 +100,7 @@ class Output:
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(None)
         self._thread.join(timeout=1)
-        for file in (self._file, self._node_file):
+        for file in filter(None, (self._file, self._node_file)):
             with contextlib.suppress(OSError):  # what could not be written cannot be flushed either
                 file.close()
 
@@ -111,6 +116,8 @@ class Output:
         with contextlib.suppress(OSError, ValueError):  # the reader of a pipe has gone away
             sys.stdout.write(named + "\n")
             sys.stdout.flush()
+        if self._file is None or self._node_file is None:
+            return
         # A full disk costs the log line (_QuietRotatingFile), never the recording.
         self._file.emit(LogRecord(NAME, 0, "", 0, named, None, None))
         if self._sorters[line.name].is_ours(line.text):

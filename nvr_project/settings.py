@@ -336,3 +336,17 @@ LOGGING: dict[str, Any] = {
         "axes": {"level": "WARNING"},
     },
 }
+if os.environ.get("ROOST_NODE_LOG"):
+    # Under systemd there is no supervisor to write this file; the worker, which takes the pictures,
+    # is alone told to (nvr_project/unit.py).
+    LOGGING["handlers"]["node_file"] = {
+        "class": "logging.handlers.RotatingFileHandler",
+        "filename": Path(os.environ["ROOST_NODE_LOG"]) / nodelog.FILE_NAME,
+        "maxBytes": 10 * 1024 * 1024,
+        "backupCount": 5,
+        "encoding": "utf-8",
+        "delay": True,
+        "formatter": "line",
+        "filters": ["redacting"],
+    }
+    LOGGING["loggers"][nodelog.LOGGER] = {"handlers": ["node_file"]}

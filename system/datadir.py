@@ -72,9 +72,28 @@ def claim(run_dir: Path, patience_s: float) -> int:
             f"Another recorder is already running on {run_dir.parent}: stop it first, "
             "or set NVR_DATA_DIR and NVR_PORT for a second one."
         )
+    return _wait_for_earlier_children(run_dir, patience_s, fcntl.LOCK_EX)
+
+
+def share(run_dir: Path, patience_s: float) -> int:
+    """For one of several processes that systemd starts: beside each other, never beside a
+    supervisor, nor while a back-up is put back. Both locks outlive `exec` and end with the process.
+
+    Returns a descriptor as `claim` does. Raises SetupFailed.
+    """
+    own = os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if not _try_lock(own, fcntl.LOCK_SH):
+        raise SetupFailed(f"`make run` or a restore is at work on {run_dir.parent}: end it first.")
+    os.set_inheritable(own, True)
+    shared = _wait_for_earlier_children(run_dir, patience_s, fcntl.LOCK_SH)
+    os.set_inheritable(shared, True)
+    return shared
+
+
+def _wait_for_earlier_children(run_dir: Path, patience_s: float, kind: int) -> int:
     shared = os.open(run_dir / "children.lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + patience_s
-    while not _try_lock(shared):
+    while not _try_lock(shared, kind):
         if time.monotonic() > deadline:
             raise SetupFailed(
                 f"Processes of an earlier run still use {run_dir.parent}: end them and try again."
@@ -83,9 +102,9 @@ def claim(run_dir: Path, patience_s: float) -> int:
     return shared
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
