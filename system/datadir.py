@@ -10,6 +10,8 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from system.exceptions import SetupFailed
@@ -66,13 +68,33 @@ def claim(run_dir: Path, patience_s: float) -> int:
     killed, its children need a moment to end, and the next one waits for them, at most
     `patience_s`, instead of starting a second writer beside them. Raises SetupFailed.
     """
+    _claim_own(run_dir)
+    return _wait_for_earlier_children(run_dir, patience_s, fcntl.LOCK_EX)
+
+
+@contextmanager
+def alone(run_dir: Path, patience_s: float) -> Iterator[None]:
+    """Nothing else runs on the data directory meanwhile. Raises SetupFailed."""
+    own = _claim_own(run_dir)
+    try:
+        shared = _wait_for_earlier_children(run_dir, patience_s, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(shared)
+    finally:
+        os.close(own)
+
+
+def _claim_own(run_dir: Path) -> int:
     own = os.open(run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _try_lock(own):
+        os.close(own)
         raise SetupFailed(
             f"Another recorder is already running on {run_dir.parent}: stop it first, "
             "or set NVR_DATA_DIR and NVR_PORT for a second one."
         )
-    return _wait_for_earlier_children(run_dir, patience_s, fcntl.LOCK_EX)
+    return own
 
 
 def share(run_dir: Path, patience_s: float) -> int:

@@ -16,3 +16,7 @@ class SettingIsFixed(Exception):
         super().__init__(message)
         self.group = group
         self.name = name
+
+
+class BackupFailed(Exception):
+    """No back-up was made, or one was not put back; the message is one sentence."""
