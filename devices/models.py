@@ -106,6 +106,15 @@ class Device(models.Model):
     last_address = models.GenericIPAddressField(null=True, blank=True)
     position = models.PositiveIntegerField(default=0, help_text="place in the live grid")
     config = models.JSONField(default=dict, help_text="the six values of the camera's sensor")
+    frame_rates = models.JSONField(
+        null=True, blank=True, help_text="frames a second by situation (devices.framerates)"
+    )
+    firmware_version = models.CharField(max_length=32, blank=True, help_text="as it says: 1.2.0")
+    firmware_board = models.CharField(max_length=32, blank=True, help_text="as it says: ai-thinker")
+    update_key = models.CharField(
+        max_length=16, blank=True, help_text="first 16 hex digits of its update key's SHA-256"
+    )
+    last_reset_reason = models.CharField(max_length=40, blank=True, help_text="why it booted last")
     people = models.ManyToManyField(
         settings.AUTH_USER_MODEL, blank=True, related_name="cameras", help_text="who may see it"
     )
@@ -272,6 +281,9 @@ class TelemetrySample(models.Model):
     free_heap_bytes = models.BigIntegerField(null=True)
     boot_count = models.BigIntegerField(null=True)
     rssi_dbm = models.IntegerField(null=True)
+    drops = models.BigIntegerField(null=True, help_text="frames the camera gave up since its boot")
+    temperature_c = models.FloatField(null=True, help_text="of its chip")
+    battery_mv = models.IntegerField(null=True)
     received_fps = models.FloatField(default=0.0)
     received_bytes_per_second = models.FloatField(default=0.0)
     dropped_frames = models.PositiveIntegerField(default=0)
@@ -294,6 +306,7 @@ class DeviceEvent(models.Model):
         STALLED = "stalled", "Stalled"
         PAUSED = "paused", "Paused"
         ASLEEP = "asleep", "Went to sleep"
+        BOOTED = "booted", "Started"
         CONFIG = "config", "Configuration changed"
         COMMAND = "command", "Command sent"
         ERROR = "error", "Error reported"
@@ -303,6 +316,7 @@ class DeviceEvent(models.Model):
     at = models.DateTimeField(default=timezone.now)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     detail = models.CharField(max_length=300, blank=True)
+    rssi_dbm = models.IntegerField(null=True, help_text="its signal when it was heard last")
 
     class Meta:
         ordering = ("-at", "-pk")
