@@ -282,8 +282,9 @@ SPECTACULAR_SETTINGS = {
 # --- static files -------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-if (BASE_DIR / "node_modules" / "hls.js" / "dist").is_dir():
-    STATICFILES_DIRS.append(("vendor/hls", BASE_DIR / "node_modules" / "hls.js" / "dist"))  # type: ignore[arg-type]
+for _name, _package in (("vendor/hls", "hls.js"), ("vendor/qr", "qrcode-generator")):
+    if (BASE_DIR / "node_modules" / _package / "dist").is_dir():
+        STATICFILES_DIRS.append((_name, BASE_DIR / "node_modules" / _package / "dist"))  # type: ignore[arg-type]
 STATIC_ROOT = DATA_DIR / "static"
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 STORAGES = {

@@ -31,6 +31,7 @@ TEST_PROGRAMS = (
     ("redis-server", "redis-server"),
     ("ffmpeg", "ffmpeg"),
     ("exiftool", "libimage-exiftool-perl"),
+    ("zbarimg", "zbar-tools"),
     ("g++", "g++"),  # the firmware's host build; Debian's make is there, or this would not run
 )
 OPENSSL_HEADER = Path("/usr/include/openssl/ssl.h")
@@ -134,7 +135,7 @@ def _pip_install(arguments: list[str]) -> None:
 
 
 def install_browser_packages() -> None:
-    """hls.js by package-lock.json, with the system's npm or one that is thrown away afterwards."""
+    """The packages of package-lock.json, with the system's npm or one that is thrown away afterwards."""
     stamp = ROOT / "node_modules" / ".roost-stamp"
     lock = _sha256(ROOT / "package-lock.json")
     if _read(stamp) == lock:
@@ -170,7 +171,7 @@ def _npm_ci(npm: list[str]) -> bool:
 
 
 def install_test_programs() -> None:
-    """A browser, a Redis, Debian's FFmpeg, ExifTool, a C++ compiler and RTSP cameras for the tests, from Debian, where this may install packages."""
+    """A browser, a Redis, Debian's FFmpeg, ExifTool, a reader of QR codes, a C++ compiler and RTSP cameras for the tests, from Debian, where this may install packages."""
     programs = [package for program, package in TEST_PROGRAMS if not shutil.which(program)]
     if not OPENSSL_HEADER.exists():
         programs.append("libssl-dev")

@@ -26,10 +26,11 @@ from system import addresses, pki
 from system.exceptions import SetupFailed
 
 GROUPS = ("viewer", "operator")
-# Of hls.js only the minified builds are loaded, and of the API's documentation only Swagger UI.
+# Of hls.js only the minified builds are loaded, of the QR codes one module, and of the API's
+# documentation only Swagger UI.
 NOT_SERVED = (
     "*.d.ts", "*.d.mts", "hls-demo*", "hls.js*", "hls.mjs*", "hls.light.js*", "hls.light.mjs*",
-    "hls.worker*", "redoc",
+    "hls.worker*", "qrcode.js", "qrcode_*", "redoc",
 )  # fmt: skip
 # No letters that are mistaken for one another: it is read off a terminal and typed into a phone.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
