@@ -32,6 +32,9 @@ TEST_PROGRAMS = (
     ("ffmpeg", "ffmpeg"),
     ("exiftool", "libimage-exiftool-perl"),
     ("zbarimg", "zbar-tools"),
+    ("nginx", "nginx-light"),
+    ("shellcheck", "shellcheck"),
+    ("systemd-analyze", "systemd"),
     ("g++", "g++"),  # the firmware's host build; Debian's make is there, or this would not run
 )
 OPENSSL_HEADER = Path("/usr/include/openssl/ssl.h")
