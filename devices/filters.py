@@ -15,16 +15,24 @@ class DeviceFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fi
     )
     kind = django_filters.ChoiceFilter(choices=Device.Kind.choices)
     enrolment = django_filters.ChoiceFilter(choices=Enrolment.choices, method="by_enrolment")
+    is_new = django_filters.BooleanFilter(
+        method="by_newness", label="asked to join and was never let in"
+    )
     is_inactive = django_filters.BooleanFilter(method="by_activity", label="unseen for a day")
 
     class Meta:
         model = Device
-        fields = ("presence", "kind", "enrolment", "is_inactive")
+        fields = ("presence", "kind", "enrolment", "is_new", "is_inactive")
 
     def by_enrolment(self, rows: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
         """What the JSON says, which is more than the column of that name."""
         del name
         return rows.filter(Q(is_waiting=value == Enrolment.PENDING))
+
+    def by_newness(self, rows: QuerySet[Device], name: str, value: bool) -> QuerySet[Device]:
+        del name
+        is_new = Q(enrolment=Enrolment.PENDING)
+        return rows.filter(is_new if value else ~is_new)
 
     def by_activity(self, rows: QuerySet[Device], name: str, value: bool) -> QuerySet[Device]:
         del name

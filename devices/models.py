@@ -51,7 +51,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """The one place that decides which cameras a person may see; everyone else gets 404."""
         if not user.is_authenticated or not user.is_active:
             return self.none()
-        shown = self.filter(removing_since=None)
+        shown = self.filter(removing_since=None).exclude(_is_refused())
         if any(getattr(user, right, False) for right in _RIGHTS_TO_SEE_ALL):
             return shown
         return shown.filter(people=user.pk)
@@ -59,6 +59,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def removing(self) -> DeviceQuerySet:
         """Given up by a person together with their video; `recordings.removal` ends it."""
         return self.exclude(removing_since=None)
+
+    def refused(self) -> DeviceQuerySet:
+        """Asked to join and were told no: shown nowhere else, and given no more keys."""
+        return self.filter(_is_refused(), removing_since=None)
 
     def with_waiting(self) -> DeviceQuerySet:
         """Adds `is_waiting`: a person has to approve it before it may connect.
@@ -77,6 +81,13 @@ class DeviceQuerySet(models.QuerySet["Device"]):
                 output_field=models.BooleanField(),
             ),
         )
+
+
+def _is_refused() -> models.Q:
+    """Never let in, and every key that it was given is revoked."""
+    keys = DeviceKey.objects.filter(device=models.OuterRef("pk"))
+    is_new = models.Q(enrolment=Enrolment.PENDING)
+    return is_new & models.Exists(keys) & ~models.Exists(keys.usable())
 
 
 class Device(models.Model):

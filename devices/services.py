@@ -168,6 +168,10 @@ def register(*, mac: object, address: str | None = None) -> Registration:
             raise RegistrationRefused(
                 "This device is being deleted; it may come back in some minutes"
             )
+        elif Device.objects.refused().filter(pk=device.pk).exists():
+            raise RegistrationRefused(
+                "This device was refused; whoever runs the recorder can let it ask again"
+            )
         elif Source.objects.filter(device=device).exists():
             # Its MAC is made up: whoever says it is not the camera, and a key would let them be it.
             raise RegistrationRefused("This camera is fetched by the recorder and needs no key")
@@ -186,7 +190,7 @@ def register(*, mac: object, address: str | None = None) -> Registration:
 def _create_device(
     mac: str, spelling: str, enrolment: Enrolment, rules: Policy, address: str | None
 ) -> Device:
-    count = Device.objects.count()
+    count = Device.objects.count() - Device.objects.refused().count()
     if count >= rules.max_devices:
         raise RegistrationRefused(f"The limit of {rules.max_devices} devices is reached")
     kind, name, position = Device.Kind.ESP32, f"Camera {mac[-5:]}", count
@@ -315,15 +319,19 @@ def approve(*, device_pk: int, key_pk: int | None = None) -> None:
     """
     with transaction.atomic():
         device = _locked(device_pk)
-        waiting = device.keys.usable().filter(enrolment=Enrolment.PENDING)
-        if key_pk is not None:
-            waiting = waiting.filter(pk=key_pk)
-        chosen = waiting.order_by("-pk").first()
+        usable = device.keys.usable()
+        # One that is approved already is fine: a device that waits may hold it, from `open` times.
+        asked = (
+            usable.filter(enrolment=Enrolment.PENDING)
+            if key_pk is None
+            else usable.filter(pk=key_pk)
+        )
+        chosen = asked.order_by("-pk").first()
         if chosen is not None:
             chosen.enrolment = Enrolment.APPROVED
             chosen.save(update_fields=["enrolment"])
         elif key_pk is not None:
-            raise UnknownDevice("There is no such key waiting")
+            raise UnknownDevice("There is no such key")
         device.enrolment = Enrolment.APPROVED
         device.save(update_fields=["enrolment"])
 
