@@ -1,6 +1,6 @@
 """What the web process tells the database, in batches, by one thread, and never in a frame's way.
 
-The database may be down for hours: presence keeps only the latest words per camera, events
+The database may be down for hours: presence and facts keep only the latest words per camera, events
 and telemetry are bounded and lose their oldest. What could not be written is tried again.
 """
 
@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from capture.session import Event
 from devices import services as devices
-from devices.services import PresenceChange, TelemetryReport
+from devices.services import CameraFacts, PresenceChange, TelemetryReport
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Ledger:
         self._presence: dict[int, list[PresenceChange]] = {}
         self._events: deque[Event] = deque(maxlen=MAX_KEPT)
         self._telemetry: deque[TelemetryReport] = deque(maxlen=MAX_KEPT)
+        self._facts: dict[int, CameraFacts] = {}
         self._news = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         # One thread of its own: a database that answers slowly holds up nobody else.
@@ -47,6 +48,10 @@ class Ledger:
 
     def note_telemetry(self, note: TelemetryReport) -> None:
         self._telemetry.append(note)
+        self._news.set()
+
+    def note_facts(self, note: CameraFacts) -> None:
+        self._facts[note.device_pk] = note
         self._news.set()
 
     async def run(self) -> None:
@@ -70,14 +75,15 @@ class Ledger:
         self._news.clear()
         presence, self._presence = self._presence, {}
         events, telemetry = list(self._events), list(self._telemetry)
+        facts, self._facts = self._facts, {}
         self._events.clear()
         self._telemetry.clear()
-        if not (presence or events or telemetry):
+        if not (presence or events or telemetry or facts):
             return True
         changes = [change for of_device in presence.values() for change in of_device]
         try:
             await asyncio.get_running_loop().run_in_executor(
-                self._thread, _write, changes, events, telemetry
+                self._thread, _write, changes, events, telemetry, list(facts.values())
             )
         except (DatabaseError, InterfaceError, OSError) as error:
             logger.warning("The database takes no news of cameras now (%s); it is kept.", error)
@@ -87,6 +93,7 @@ class Ledger:
                     self.note_presence(change)
             self._events = deque([*events, *self._events], MAX_KEPT)  # the oldest go
             self._telemetry = deque([*telemetry, *self._telemetry], MAX_KEPT)
+            self._facts = {**facts, **self._facts}
             self._news.set()
             return False
         return True
@@ -108,7 +115,10 @@ def _add(changes: list[PresenceChange], note: PresenceChange) -> None:
 
 
 def _write(
-    presence: list[PresenceChange], events: list[Event], telemetry: list[TelemetryReport]
+    presence: list[PresenceChange],
+    events: list[Event],
+    telemetry: list[TelemetryReport],
+    facts: list[CameraFacts],
 ) -> None:
     """Runs in the ledger's thread."""
     close_old_connections()
@@ -117,6 +127,8 @@ def _write(
             devices.record_presence(presence)
         if telemetry:
             devices.record_telemetry(telemetry)
+        if facts:
+            devices.record_facts(facts)
         for event in events:
             devices.record_event(**event._asdict())
     finally:

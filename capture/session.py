@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from capture import wire
@@ -16,7 +17,7 @@ from capture.budget import Budget, Limits
 from capture.hub import Hub, LiveFrame
 from capture.media import jpeg
 from devices.models import DeviceEvent, Presence
-from devices.services import Identity, PresenceChange, TelemetryReport
+from devices.services import CameraFacts, Identity, PresenceChange, TelemetryReport
 from recordings.media import matroska
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Event(NamedTuple):
     kind: str
     detail: str
     at_ms: int
+    rssi_dbm: int | None = None  # of the last heartbeat before it
 
 
 class Track(Protocol):
@@ -75,6 +77,7 @@ class News(Protocol):
     def note_presence(self, note: PresenceChange) -> None: ...
     def note_event(self, note: Event) -> None: ...
     def note_telemetry(self, note: TelemetryReport) -> None: ...
+    def note_facts(self, note: CameraFacts) -> None: ...
 
 
 class Keeper(Protocol):
@@ -86,6 +89,7 @@ class Keeper(Protocol):
 
     def changed(self, session: Session, *, is_connect: bool = False) -> None: ...
     def tell(self, session: Session, kind: str, detail: str) -> None: ...
+    def describe(self, facts: CameraFacts) -> None: ...
 
 
 class Session:
@@ -113,6 +117,7 @@ class Session:
         self.frames = self.received_bytes = self.rejected = 0
         self.fps = self.bytes_per_second = 0.0
         self.report = wire.Report(type="heartbeat")
+        self._facts: CameraFacts | None = None
         self.size: tuple[int, int] | None = None
         self._send = send
         self._tasks: set[asyncio.Task[None]] = set()
@@ -183,13 +188,32 @@ class Session:
                 "It sent something that is neither a JPEG nor a report.", time.monotonic_ns()
             )
         elif report.type == "heartbeat":
-            self.report = report  # never touches the presence: it would end "streaming"
+            self._take_heartbeat(report)
         elif report.type == "status_update":
             self._take_status(report.status)
         elif report.type == "error":
             self.registry.tell(self, Events.ERROR, report.message or "It reported an error.")
         else:
             logger.debug("%s sent %r, which means nothing here", self.identity.name, report.type)
+
+    def _take_heartbeat(self, report: wire.Report) -> None:
+        """Never touches the presence: it would end "streaming"."""
+        self.report = report
+        before = self._facts or CameraFacts(
+            device_pk=self.identity.device_pk,
+            at_ms=time.time_ns() // 1_000_000,
+            uptime_ms=report.uptime_ms,
+        )
+        facts = replace(  # what it said once of itself stays said
+            before,
+            reset_reason=report.reset_reason or before.reset_reason,
+            firmware=report.firmware or before.firmware,
+            board=report.board or before.board,
+            update_key=report.update_key or before.update_key,
+        )
+        if facts != self._facts:
+            self._facts = facts
+            self.registry.describe(facts)
 
     def _take_status(self, status: str) -> None:
         known = {

@@ -16,7 +16,13 @@ from capture.hub import KEEP_NEWEST_MS, Hub, hub
 from capture.packet_session import PacketSession
 from capture.session import Event, Events, News, Send, Session, Spool
 from devices.models import Presence
-from devices.services import RECORDER_STOPPED, Identity, PresenceChange, TelemetryReport
+from devices.services import (
+    RECORDER_STOPPED,
+    CameraFacts,
+    Identity,
+    PresenceChange,
+    TelemetryReport,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,12 +121,16 @@ class Registry:
             )
 
     def tell(self, session: Session, kind: str, detail: str) -> None:
-        self.note(session.identity.device_pk, kind, detail)
+        self.note(session.identity.device_pk, kind, detail, session.report.rssi_dbm)
 
-    def note(self, device_pk: int, kind: str, detail: str) -> None:
+    def note(self, device_pk: int, kind: str, detail: str, rssi_dbm: int | None = None) -> None:
         if self.news is not None:
             at_ms = time.time_ns() // 1_000_000
-            self.news.note_event(Event(device_pk, kind, detail, at_ms))
+            self.news.note_event(Event(device_pk, kind, detail, at_ms, rssi_dbm))
+
+    def describe(self, facts: CameraFacts) -> None:
+        if self.news is not None:
+            self.news.note_facts(facts)
 
     def last_words(self, device_pk: int) -> tuple[str, int] | None:
         """Presence and since_ms of a camera seen since this process started."""
@@ -186,6 +196,9 @@ def _telemetry(session: Session) -> TelemetryReport:
         free_heap_bytes=session.report.free_heap_bytes,
         boot_count=session.report.boot_count,
         rssi_dbm=session.report.rssi_dbm,
+        drops=session.report.drops,
+        temperature_c=session.report.temperature_c,
+        battery_mv=session.report.battery_mv,
         received_fps=session.fps,
         received_bytes_per_second=float(session.bytes_per_second),
         dropped_frames=session.dropped,

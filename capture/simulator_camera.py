@@ -105,6 +105,8 @@ class SimulatedCamera:
         self._counter = 0
         self._dice = random.Random(number)  # noqa: S311  jitter, the same in every run
         self._booted = time.monotonic()
+        self._reset_reason = ""
+        self._skipped_before = 0  # in earlier lives
         self._is_streaming = True
         width, height = behaviour.size or SIZES["SVGA"]
         self._fps = behaviour.fps or 10.0
@@ -118,7 +120,7 @@ class SimulatedCamera:
         """Until the stop event; never raises for what a network or a recorder may do."""
         backoff = BACKOFF_SECONDS[0]
         await self._pause(0.02 * (self.figures.number % 64))  # not all at the same moment
-        self._boot()
+        self._boot("power_on")
         while not self._stop.is_set():
             try:
                 end = await self._live()
@@ -132,12 +134,13 @@ class SimulatedCamera:
                 await self._pause(backoff * self._dice.uniform(0.5, 1.0))
             elif end is End.SLEEP:
                 await self._pause(self._behaviour.rest_seconds * self._dice.uniform(0.7, 1.3))
-                self._boot()
+                self._boot("motion")
             elif end is End.REBOOT:
                 await self._pause(2.0)  # what an ESP32 takes to start and join the network
-                self._boot()
+                self._boot("software")
 
-    def _boot(self) -> None:
+    def _boot(self, reason: str) -> None:
+        self._reset_reason, self._skipped_before = reason, self.figures.skipped
         self._memory.boot_count += 1
         self._state.keep(self.figures.mac, self._memory)
         self._booted = time.monotonic()
@@ -239,14 +242,15 @@ class SimulatedCamera:
         while True:
             await asyncio.sleep(self._behaviour.heartbeat_seconds)
             up = time.monotonic() - self._booted
-            message = {
-                "type": "heartbeat",
-                "uptime": round(up * 1000),
-                "free_heap": 148_000 + round(6000 * math.sin(up / 40 + number)),
-                "boot_count": self._memory.boot_count,
-                "rssi": -54 - number % 17 + round(3 * math.sin(up / 25 + number)),
-            }
-            link.write(wire.text(message))
+            figures = wire.Vitals(
+                number,
+                up,
+                boot_count=self._memory.boot_count,
+                reset_reason=self._reset_reason,
+                drops=self.figures.skipped - self._skipped_before,
+                has_battery=self._behaviour.has_motion_cycle,
+            )
+            link.write(wire.text(figures.heartbeat()))
 
     async def _stream(self, link: Link) -> End:
         """Frames at absolute times, so that a late one does not delay those that follow."""

@@ -10,13 +10,48 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import secrets
+from dataclasses import dataclass
 from typing import Any
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _NO_MASK = bytes(4)  # RFC 6455 wants a random key; the sketch's library sends zeros
 MAX_MESSAGE_BYTES = 1 << 20  # nothing a recorder says is longer; a camera would have rebooted
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a simulated camera makes up of its health: slow waves, each camera in its own phase."""
+
+    number: int
+    up_seconds: float
+    boot_count: int
+    reset_reason: str
+    drops: int
+    has_battery: bool
+
+    def heartbeat(self) -> dict[str, Any]:
+        """The sketch's four figures and those of Roost's own firmware. `board` names no real one,
+        so no image fits it, and it holds no update key."""
+        up, number = self.up_seconds, self.number
+        message: dict[str, Any] = {
+            "type": "heartbeat",
+            "uptime": round(up * 1000),
+            "free_heap": 148_000 + round(6000 * math.sin(up / 40 + number)),
+            "boot_count": self.boot_count,
+            "rssi": -54 - number % 17 + round(3 * math.sin(up / 25 + number)),
+            "reset_reason": self.reset_reason,
+            "drops": self.drops,
+            # A chip warms up in some minutes and then follows the room.
+            "temperature": round(58 - 24 * math.exp(-up / 180) + 2 * math.sin(up / 300 + number)),
+            "firmware": "1.0.0",
+            "board": "simulated",
+        }
+        if self.has_battery:  # a lithium cell, which a wake costs a little
+            message["battery_mv"] = 3400 + (720 - 3 * self.boot_count) % 720
+        return message
 
 
 class Refused(Exception):

@@ -7,6 +7,7 @@ To a camera: an object with a string `type`, and small, because the firmware par
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +16,13 @@ from typing import Any
 CONFIG_KEYS = ("resolution", "framerate", "quality", "brightness", "contrast", "saturation")
 MAX_REPORT_BYTES = 4096  # the longest report of the firmware has about 120
 _MAX_TEXT = 300
+_VISIBLE = re.compile(r"[!-~]+")
+_UPDATE_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One text message of a camera; a number it did not send, or not as a number, is None."""
+    """One text message of a camera; what it did not send, or not as it should be, is None or ""."""
 
     type: str
     status: str = ""
@@ -28,6 +31,13 @@ class Report:
     free_heap_bytes: int | None = None
     boot_count: int | None = None
     rssi_dbm: int | None = None
+    reset_reason: str = ""  # why it booted: power_on, motion, brownout …
+    drops: int | None = None  # pictures it gave up since then
+    temperature_c: float | None = None  # of its chip
+    battery_mv: int | None = None
+    firmware: str = ""  # version
+    board: str = ""
+    update_key: str = ""  # first 16 hex digits of its SHA-256
 
 
 def _now() -> str:
@@ -88,6 +98,13 @@ def read_report(payload: bytes | str) -> Report | None:
         free_heap_bytes=_count(message.get("free_heap")),
         boot_count=_count(message.get("boot_count")),
         rssi_dbm=_dbm(message.get("rssi")),
+        reset_reason=_word(message.get("reset_reason"), 40),
+        drops=_count(message.get("drops")),
+        temperature_c=_celsius(message.get("temperature")),
+        battery_mv=_millivolts(message.get("battery_mv")),
+        firmware=_word(message.get("firmware"), 32),
+        board=_word(message.get("board"), 32),
+        update_key=_update_key(message.get("update_key")),
     )
 
 
@@ -103,3 +120,25 @@ def _count(value: object) -> int | None:
 def _dbm(value: object) -> int | None:
     is_dbm = isinstance(value, int) and not isinstance(value, bool) and -150 <= value <= 50
     return value if is_dbm else None  # type: ignore[return-value]
+
+
+def _word(value: object, longest: int) -> str:
+    """Visible ASCII without blanks, as versions and names are."""
+    is_word = isinstance(value, str) and len(value) <= longest and _VISIBLE.fullmatch(value)
+    return value if is_word else ""  # type: ignore[return-value]
+
+
+def _update_key(value: object) -> str:
+    text = value.lower() if isinstance(value, str) else ""
+    return text if _UPDATE_KEY.fullmatch(text) else ""
+
+
+def _celsius(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # No chip works outside of these; NaN, which Python's JSON has, is outside of everything.
+    return float(value) if is_number and -60 <= value <= 200 else None  # type: ignore[arg-type, operator]
+
+
+def _millivolts(value: object) -> int | None:
+    number = _count(value)
+    return number if number is not None and number <= 100_000 else None

@@ -71,7 +71,7 @@ class DeviceAdmin(Admin):
     fields = (
         "name", "position", "people", "mac", "registered_as", "kind", "enrolment", "config",
         "presence", "presence_since", "last_seen_at", "created_at", "connection_count",
-        "last_address",
+        "last_address", "firmware_version", "firmware_board", "update_key", "last_reset_reason",
     )  # fmt: skip
     # The configuration too: a change has to be checked and told to the camera, which its page does.
     readonly_fields = fields[3:]

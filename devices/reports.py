@@ -18,6 +18,10 @@ from devices.models import CONNECTED, Device, DeviceEvent, DeviceKey, Presence, 
 from devices.peers import peer_text
 
 _DETAIL_LENGTH = 300
+# A quartz is off by some seconds a day, and a heartbeat may come late; what booted a season ago
+# explains nothing any more.
+_SAME_BOOT_MS = 20_000
+_LONGEST_UPTIME_MS = 90 * 24 * 3600 * 1000
 # What `disconnected` says where it was not the camera's doing; recordings.gaps knows these words.
 RECORDER_STOPPED = "the recorder stopped"
 RECORDER_GONE = "the recorder was not running"
@@ -47,9 +51,28 @@ class TelemetryReport:
     free_heap_bytes: int | None = None
     boot_count: int | None = None
     rssi_dbm: int | None = None
+    drops: int | None = None
+    temperature_c: float | None = None
+    battery_mv: int | None = None
     received_fps: float = 0.0
     received_bytes_per_second: float = 0.0
     dropped_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """What a camera says it is, once a connection; empty where it does not say.
+
+    `uptime_ms` at `at_ms` tells when it booted, for `reset_reason`.
+    """
+
+    device_pk: int
+    at_ms: int
+    uptime_ms: int | None = None
+    reset_reason: str = ""
+    firmware: str = ""
+    board: str = ""
+    update_key: str = ""
 
 
 def record_presence(changes: Iterable[PresenceChange]) -> None:
@@ -128,6 +151,9 @@ def record_telemetry(reports: Iterable[TelemetryReport]) -> None:
                 free_heap_bytes=_sane(report.free_heap_bytes, 0, 2**63 - 1),
                 boot_count=_sane(report.boot_count, 0, 2**63 - 1),
                 rssi_dbm=_sane(report.rssi_dbm, -200, 50),
+                drops=_sane(report.drops, 0, 2**63 - 1),
+                temperature_c=report.temperature_c,
+                battery_mv=_sane(report.battery_mv, 0, 100_000),
                 received_fps=report.received_fps,
                 received_bytes_per_second=report.received_bytes_per_second,
                 dropped_frames=min(report.dropped_frames, 2**31 - 1),
@@ -137,18 +163,56 @@ def record_telemetry(reports: Iterable[TelemetryReport]) -> None:
         )
 
 
+def record_facts(facts: Iterable[CameraFacts]) -> None:
+    """On the device, and its boot as an event at the moment it booted. Deleted devices: skipped."""
+    for camera in facts:
+        said = {
+            "firmware_version": camera.firmware[:32],
+            "firmware_board": camera.board[:32],
+            "update_key": camera.update_key[:16],
+            "last_reset_reason": camera.reset_reason[:40],
+        }
+        # Most connections say what the one before said: those cost a read.
+        rows = Device.objects.filter(pk=camera.device_pk)
+        if rows.exclude(**said).exists():
+            rows.update(**said)
+        _record_boot(camera)
+
+
+def _record_boot(camera: CameraFacts) -> None:
+    """A camera that only reconnects, or a recorder that was restarted, hears of the same boot."""
+    uptime_ms = camera.uptime_ms
+    if not camera.reset_reason or uptime_ms is None or uptime_ms > _LONGEST_UPTIME_MS:
+        return
+    at_ms = camera.at_ms - uptime_ms
+    around = (_moment(at_ms - _SAME_BOOT_MS), _moment(at_ms + _SAME_BOOT_MS))
+    known = DeviceEvent.objects.filter(device=camera.device_pk, at__range=around)
+    kind = DeviceEvent.Kind.BOOTED
+    if not known.filter(kind=kind, detail=camera.reset_reason).exists():
+        record_event(device_pk=camera.device_pk, kind=kind, detail=camera.reset_reason, at_ms=at_ms)
+
+
 def _sane(value: object, low: int, high: int) -> int | None:
     """A number that a camera sent, if it is one that the column holds: it sends what it likes."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return value if is_number and low <= value <= high else None  # type: ignore[operator, return-value]
 
 
-def record_event(*, device_pk: int, kind: str, detail: str = "", at_ms: int | None = None) -> None:
+def record_event(
+    *,
+    device_pk: int,
+    kind: str,
+    detail: str = "",
+    at_ms: int | None = None,
+    rssi_dbm: int | None = None,
+) -> None:
     """For the timeline and the camera page; a device that is gone is not an error."""
     if Device.objects.filter(pk=device_pk).exists():
         at = timezone.now() if at_ms is None else _moment(at_ms)
         text = detail[:_DETAIL_LENGTH]
-        DeviceEvent.objects.create(device_id=device_pk, kind=kind, detail=text, at=at)
+        DeviceEvent.objects.create(
+            device_id=device_pk, kind=kind, detail=text, at=at, rssi_dbm=_sane(rssi_dbm, -200, 50)
+        )
 
 
 def _moment(at_ms: int) -> datetime:

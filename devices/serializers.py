@@ -103,6 +103,10 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
             "position",
             "address",
             "connection_count",
+            "firmware_version",
+            "firmware_board",
+            "update_key",
+            "last_reset_reason",
             "sentence",
             "source",
         )
@@ -112,6 +116,10 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
             "presence_since",
             "last_seen_at",
             "connection_count",
+            "firmware_version",
+            "firmware_board",
+            "update_key",
+            "last_reset_reason",
         )
 
     def _live(self, device: Device) -> livestate.LiveDevice | None:
@@ -201,6 +209,9 @@ class TelemetrySerializer(serializers.ModelSerializer[TelemetrySample]):
             "free_heap_bytes",
             "boot_count",
             "rssi_dbm",
+            "drops",
+            "temperature_c",
+            "battery_mv",
             "received_fps",
             "received_bytes_per_second",
             "dropped_frames",
@@ -211,7 +222,7 @@ class TelemetrySerializer(serializers.ModelSerializer[TelemetrySample]):
 class EventSerializer(serializers.ModelSerializer[DeviceEvent]):
     class Meta:
         model = DeviceEvent
-        fields = ("at", "kind", "detail")
+        fields = ("at", "kind", "detail", "rssi_dbm")
         read_only_fields = fields
 
 

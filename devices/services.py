@@ -42,10 +42,12 @@ from devices.push import close_connection, push
 from devices.reports import (
     RECORDER_GONE,
     RECORDER_STOPPED,
+    CameraFacts,
     PresenceChange,
     TelemetryReport,
     mark_disconnected,
     record_event,
+    record_facts,
     record_presence,
     record_telemetry,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "COMMANDS",
     "RECORDER_GONE",
     "RECORDER_STOPPED",
+    "CameraFacts",
     "Identity",
     "Policy",
     "PresenceChange",
@@ -67,6 +70,7 @@ __all__ = [
     "note_use",
     "policy",
     "record_event",
+    "record_facts",
     "record_presence",
     "record_telemetry",
     "register",

@@ -2,17 +2,16 @@
 
 import { get, isAdmin, mayOperate, patch, post, remove } from "./lib/api.js";
 import { adviceFor, isPending, kindOf, refreshCameras, stateOf, watchCameras } from "./lib/cameras.js";
-import { dayBar, lineChart } from "./lib/chart.js";
+import { dayBar } from "./lib/chart.js";
 import { clipWindowCard } from "./camera/clipwindow.js";
 import { configForm } from "./camera/config.js";
 import { keysCard } from "./camera/keys.js";
 import { SourceCard } from "./camera/source.js";
+import { bootWords, isWake, telemetryCharts } from "./camera/telemetry.js";
 import { button, confirmed, h, icon, iconButton, notice, nothing, openDialog, redraw, toast } from "./lib/dom.js";
 import { Tile, TileWatch } from "./lib/tile.js";
-import { HOUR, MINUTE, ago, bytes, dayStart, exact, sinceWhen } from "./lib/time.js";
+import { ago, dayStart, exact, sinceWhen } from "./lib/time.js";
 
-const TELEMETRY_SPAN_MS = 6 * HOUR;
-const SHORTEST_CHART_MS = 10 * MINUTE;
 const SLOW_MS = 30_000;
 const COMMANDS = [
   ["start_streaming", "Start streaming", null],
@@ -83,6 +82,8 @@ function facts() {
     !camera.source && camera.address && ["Address", camera.address], // a fetched one comes from its agent's
     !camera.source && ["Hardware", h("span", { class: "mono" }, camera.mac)], // that of a fetched camera is made up
     ["Kind", kindOf(camera)],
+    camera.firmware_version && ["Firmware", `${camera.firmware_version} for ${camera.firmware_board}`],
+    camera.last_reset_reason && [isWake(camera.last_reset_reason) ? "Woken by" : "Last start", bootWords(camera.last_reset_reason)],
     !camera.source && ["Connections", String(camera.connection_count)],
   ].filter(Boolean);
 }
@@ -116,20 +117,7 @@ async function showToday() {
 }
 
 async function showCharts() {
-  const end = Date.now();
-  const { results } = await get(`devices/${id}/telemetry/`, { since: end - TELEMETRY_SPAN_MS });
-  const oldest = results.length ? Date.parse(results.at(-1).at) : end;
-  const start = Math.min(oldest, end - SHORTEST_CHART_MS);
-  const series = (name) => results.filter((row) => row[name] !== null).map((row) => [Date.parse(row.at), row[name]]).reverse();
-  const span = { start, end };
-  const charts = [
-    lineChart("Pictures a second", series("received_fps"), { ...span, floor: 0, say: (value) => value.toFixed(1) }),
-    lineChart("Data a second", series("received_bytes_per_second"), { ...span, floor: 0, say: bytes }),
-    lineChart("Wi-Fi signal", series("rssi_dbm"), { ...span, say: (value) => `${value} dBm` }),
-    lineChart("Free memory", series("free_heap_bytes"), { ...span, say: bytes }),
-  ].filter(Boolean);
-  parts.charts.replaceChildren(h("h2", {}, "What the camera reports"),
-    charts.length ? h("div", { class: "charts" }, charts) : h("p", { class: "muted" }, "Nothing in the last six hours. A connected camera reports once a minute."));
+  parts.charts.replaceChildren(...(await telemetryCharts(id)));
 }
 
 const EVENT_WORDS = {
@@ -137,11 +125,20 @@ const EVENT_WORDS = {
   asleep: "Went to sleep", config: "Settings changed", command: "Command sent", error: "Reported an error", limit: "Went over a limit",
 };
 
+/** What an event is called, and what stands behind it. */
+function wordsOf({ kind, detail }) {
+  if (kind === "booted") return [isWake(detail) ? "Woke up" : "Started anew", bootWords(detail)];
+  return [EVENT_WORDS[kind] ?? kind, detail];
+}
+
 async function showEvents() {
   const { results } = await get(`devices/${id}/events/`);
-  const items = results.map((event) => h("li", {},
-    h("time", { dateTime: event.at, title: exact(Date.parse(event.at)) }, sinceWhen(Date.parse(event.at))),
-    h("span", {}, EVENT_WORDS[event.kind] ?? event.kind, event.detail && h("span", { class: "muted" }, ` · ${event.detail}`))));
+  const items = results.map((event) => {
+    const [what, detail] = wordsOf(event);
+    return h("li", {},
+      h("time", { dateTime: event.at, title: exact(Date.parse(event.at)) }, sinceWhen(Date.parse(event.at))),
+      h("span", {}, what, detail && h("span", { class: "muted" }, ` · ${detail}`)));
+  });
   parts.events.replaceChildren(h("div", { class: "card-head" }, h("h2", {}, "What happened")),
     items.length ? h("ul", { class: "events scroll", tabIndex: 0, "aria-label": "Events" }, items) : nothing("Nothing yet."));
 }

@@ -124,7 +124,7 @@ async def test_its_counter_has_no_hole_and_its_clock_is_right(
     assert 1000 <= stamps[59].time_ms - stamps[0].time_ms <= 2500  # 59 intervals of 20 ms
 
 
-async def test_its_heartbeat_has_the_sketchs_fields_and_the_signal(
+async def test_its_heartbeat_has_the_sketchs_fields_and_those_of_our_firmware(
     recorder: ScriptedRecorder, pki: Pki, tmp_path: Path
 ) -> None:
     quick = replace(SMALL, heartbeat_seconds=0.05)
@@ -132,7 +132,11 @@ async def test_its_heartbeat_has_the_sketchs_fields_and_the_signal(
         visit = await recorder.visit()
         await until(lambda: len(visit.texts) >= 3)
     beat = visit.texts[2]
-    assert set(beat) == {"type", "uptime", "free_heap", "boot_count", "rssi"}
+    assert set(beat) == {
+        "type", "uptime", "free_heap", "boot_count", "rssi",
+        "reset_reason", "drops", "temperature", "firmware", "board",
+    }  # fmt: skip
+    assert (beat["reset_reason"], beat["board"]) == ("power_on", "simulated")
     assert beat["type"] == "heartbeat"
     assert beat["boot_count"] == 1
     assert beat["rssi"] < 0 < beat["uptime"]

@@ -11,7 +11,7 @@ from capture.hub import Hub
 from capture.session import Event, Session
 from capture.sessions import Registry
 from devices.sensor import DEFAULT_CONFIG
-from devices.services import Identity, PresenceChange, TelemetryReport
+from devices.services import CameraFacts, Identity, PresenceChange, TelemetryReport
 from recordings.media import matroska
 from tests.capture.firmware import jpeg
 
@@ -77,6 +77,7 @@ class FakeNews:
     presence: list[PresenceChange] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     telemetry: list[TelemetryReport] = field(default_factory=list)
+    facts: list[CameraFacts] = field(default_factory=list)
 
     def note_presence(self, note: PresenceChange) -> None:
         self.presence.append(note)
@@ -86,6 +87,9 @@ class FakeNews:
 
     def note_telemetry(self, note: TelemetryReport) -> None:
         self.telemetry.append(note)
+
+    def note_facts(self, note: CameraFacts) -> None:
+        self.facts.append(note)
 
     def states(self) -> list[str]:
         return [note.presence for note in self.presence]

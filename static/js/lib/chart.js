@@ -19,19 +19,22 @@ function pathOf(points, start, end, low, high) {
   return path;
 }
 
-/** `points` are `[ms, value]` in order; `say(value)` gives the words for the newest, lowest and highest. */
-export function lineChart(label, points, { start, end, say, floor }) {
+/** `points` are `[ms, value]` in order; `say(value)` gives the words for the newest, lowest and highest; `marks` are
+ * moments `[ms, why]` that stand out in it. */
+export function lineChart(label, points, { start, end, say, floor, marks = [] }) {
   if (!points.length) return null;
   const values = points.map(([, value]) => value);
   const high = Math.max(...values);
   const margin = Math.max((high - Math.min(...values)) * 0.15, Math.abs(high) * 0.02); // a flat line lies in the middle
   const low = floor ?? Math.min(...values) - margin;
   const [lastAt, newest] = points.at(-1);
+  const xOf = (at) => ((at - start) / (end - start)) * WIDTH;
   const summary = `${label}: ${say(newest)} at ${hourMinute(lastAt)}, between ${say(Math.min(...values))} and ${say(high)}`;
   return h("figure", { class: "chart" },
     h("figcaption", { class: "chart-head" }, h("span", { class: "muted" }, label), h("strong", {}, say(newest))),
     s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": summary },
       s("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }),
+      ...marks.map(([at, why]) => s("line", { class: "mark", x1: xOf(at), x2: xOf(at), y1: 0, y2: HEIGHT }, s("title", {}, `${hourMinute(at)}: ${why}`))),
       s("path", { d: pathOf(points, start, end, low, high + margin) })),
     h("div", { class: "chart-foot" }, h("span", {}, hourMinute(start)), h("span", {}, `${say(Math.min(...values))} – ${say(high)}`), h("span", {}, hourMinute(end))));
 }
