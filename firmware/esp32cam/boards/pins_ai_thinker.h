@@ -3,6 +3,8 @@
 
 namespace roost::pins {
 
+constexpr char kBoard[] = "ai-thinker";  // what an image has to be for
+
 // The sensor's, fixed by the board's traces.
 constexpr int kPowerDown = 32, kReset = -1, kXclk = 0, kSda = 26, kScl = 27;
 constexpr int kData[8] = {5, 18, 19, 21, 36, 39, 34, 35};  // D0 to D7

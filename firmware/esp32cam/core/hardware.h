@@ -153,6 +153,72 @@ class Console {
   ~Console() = default;
 };
 
+// The two places for a program. The one that runs is never written to.
+class Slots {
+ public:
+  virtual const char* board() = 0;  // what an image has to be for
+  virtual size_t capacity() = 0;    // of the other slot, in bytes
+  // Empties the other slot; a write that fails or a power cut leaves the running program as it is.
+  virtual bool begin(size_t image_bytes) = 0;
+  virtual bool write(const void* from, size_t size) = 0;
+  virtual void abort() = 0;
+  // The other slot is whole: it runs from the next restart on, on trial. A restart before `keep`
+  // brings this program back.
+  virtual bool activate() = 0;
+  virtual void keep() = 0;       // the running program is for good; writes only what is new
+  virtual bool roll_back() = 0;  // the other one runs after a reboot; false: there is none
+
+ protected:
+  ~Slots() = default;
+};
+
+// Of the TLS library, which has to know all this anyway.
+class Crypto {
+ public:
+  // One certificate that TLS could trust.
+  virtual bool is_certificate(const char* pem) = 0;
+  // A DER SubjectPublicKeyInfo with a point of the curve P-256.
+  virtual bool is_public_key(const uint8_t* der, size_t size) = 0;
+  // ECDSA in DER over a SHA-256 digest.
+  virtual bool is_signed(const uint8_t* key_der, size_t key_size, const uint8_t digest[32],
+                         const uint8_t* signature, size_t signature_size) = 0;
+
+ protected:
+  ~Crypto() = default;
+};
+
+struct Network {
+  char ssid[33];
+  int rssi_dbm;
+};
+
+// The camera's own open network, for its set-up.
+class AccessPoint {
+ public:
+  static constexpr int kClients = 4;
+
+  // Also listens for DNS and HTTP. False: this machine cannot.
+  virtual bool begin(const char* ssid) = 0;
+  virtual void end() = 0;
+  virtual const uint8_t* address() = 0;  // 4 bytes
+  virtual const char* url() = 0;         // "http://192.168.4.1/"
+  // What was heard before `begin`, the loudest first.
+  virtual size_t networks(Network* into, size_t capacity) = 0;
+
+  // One datagram, 0 for none; and the answer to whoever sent that one.
+  virtual int receive_question(uint8_t* into, size_t capacity) = 0;
+  virtual void answer(const uint8_t* from, size_t size) = 0;
+
+  // Puts a waiting client into that free place. False: nobody waits.
+  virtual bool accept(int place) = 0;
+  virtual int read(int place, void* into, size_t capacity) = 0;  // as TlsSocket's, here and below
+  virtual int write(int place, const void* from, size_t size) = 0;
+  virtual void hang_up(int place) = 0;
+
+ protected:
+  ~AccessPoint() = default;
+};
+
 struct Hardware {
   Clock& clock;
   Storage& storage;
@@ -162,6 +228,9 @@ struct Hardware {
   Camera& camera;
   Board& board;
   Console& console;
+  Slots& slots;
+  Crypto& crypto;
+  AccessPoint& access_point;
 };
 
 // One line on the console, cut at 200 characters. Never a password, never a key.

@@ -68,6 +68,10 @@ void HttpReply::end() {
   }
 }
 
+long HttpReply::announced_bytes() const {
+  return has_length_ && !is_chunked_ ? static_cast<long>(left_) : -1;
+}
+
 void HttpReply::take_line() {
   switch (part_) {
     case Part::status: take_status(); break;
@@ -134,11 +138,11 @@ void HttpReply::take_header() {
 }
 
 void HttpReply::begin_body() {
-  if (status_ < 200 && !(is_upgrade_ && status_ == 101)) {
+  if (status_ < 200 && !(kind_ == Kind::upgrade && status_ == 101)) {
     part_ = Part::status;  // 100 Continue and its like: the reply is still to come (RFC 9110 §15.2)
     return;
   }
-  if (status_ == 101 || status_ == 204 || status_ == 304) {
+  if (kind_ == Kind::download || status_ == 101 || status_ == 204 || status_ == 304) {
     finish();
   } else if (is_chunked_) {
     part_ = Part::chunk_size;

@@ -14,8 +14,12 @@ class HttpReply {
 
   enum class State : uint8_t { reading, whole, failed };
 
-  // `is_upgrade`: an answer 101 has no body, and what follows its head is another protocol's.
-  explicit HttpReply(bool is_upgrade = false) : is_upgrade_(is_upgrade) {}
+  enum class Kind : uint8_t {
+    plain,
+    upgrade,   // an answer 101 has no body, and what follows its head is another protocol's
+    download,  // whole at the end of its head; what follows is the caller's to read
+  };
+  explicit HttpReply(Kind kind = Kind::plain) : kind_(kind) {}
 
   // Bytes used; the rest belongs to whoever speaks after this reply. Takes nothing once it is over.
   size_t feed(const char* bytes, size_t size);
@@ -27,6 +31,8 @@ class HttpReply {
   int status() const { return status_; }
   const char* body() const { return body_; }
   size_t body_size() const { return body_size_; }
+  // The length of a download's body as its head says it; -1 for none, and for chunks.
+  long announced_bytes() const;
   // Of `Upgrade`, `Connection` and `Sec-WebSocket-Accept`; empty when it was not sent.
   const char* upgrade() const { return upgrade_; }
   const char* connection() const { return connection_; }
@@ -44,7 +50,7 @@ class HttpReply {
   void finish() { state_ = State::whole; }
   void fail(const char* why);
 
-  bool is_upgrade_;
+  Kind kind_;
   State state_ = State::reading;
   Part part_ = Part::status;
   const char* failure_ = "";

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "version.h"
+
 namespace roost {
 namespace {
 
@@ -17,15 +19,17 @@ constexpr uint16_t bit(State state) {
 
 // By the state that is left.
 constexpr uint16_t kAllowed[] = {
-    /* boot     */ bit(State::set_up) | bit(State::wifi) | bit(State::sleep),
-    /* set_up   */ bit(State::wifi),
+    /* boot     */ bit(State::set_up) | bit(State::wifi) | bit(State::sleep) | bit(State::reboot),
+    /* set_up   */ bit(State::wifi) | bit(State::reboot),
     /* wifi     */ bit(State::discover) | bit(State::pause) | bit(State::reboot),
     /* discover */ bit(State::enrol) | bit(State::connect) | bit(State::pause),
     /* enrol    */ bit(State::enrol) | bit(State::connect) | bit(State::discover) |
         bit(State::pause),
     /* connect  */ bit(State::connect) | bit(State::stream) | bit(State::enrol) |
         bit(State::discover) | bit(State::pause),
-    /* stream   */ bit(State::pause) | bit(State::sleep) | bit(State::reboot),
+    /* stream   */ bit(State::pause) | bit(State::sleep) | bit(State::reboot) |
+        bit(State::update),
+    /* update   */ bit(State::connect),
     /* pause    */ bit(State::wifi) | bit(State::sleep) | bit(State::reboot),
     /* sleep    */ 0,
     /* reboot   */ 0,
@@ -34,8 +38,9 @@ constexpr uint16_t kAllowed[] = {
 }  // namespace
 
 const char* name_of(State state) {
-  static constexpr const char* kNames[] = {"boot",    "set-up", "wifi",  "discover", "enrol",
-                                           "connect", "stream", "pause", "sleep",    "reboot"};
+  static constexpr const char* kNames[] = {"boot",  "set-up",  "wifi",   "discover",
+                                           "enrol", "connect", "stream", "update",
+                                           "pause", "sleep",   "reboot"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -47,14 +52,19 @@ Machine::Machine(const Hardware& hardware, const Timing& timing)
     : hardware_(hardware),
       timing_(timing),
       settings_(hardware.storage),
-      console_(hardware.console, settings_),
+      console_(hardware.console, hardware.crypto, settings_),
       recorder_(hardware_, timing.patience),
-      session_(hardware_, recorder_, settings_, timing.pace, tally_) {}
+      trial_(hardware_),
+      update_(hardware_, recorder_, settings_, trial_, timing.update),
+      portal_(hardware_, settings_, timing.portal),
+      session_(hardware_, recorder_, settings_, timing.pace, tally_, trial_, update_, report_) {}
 
 bool Machine::step() {
   if (state_ == State::sleep || state_ == State::reboot) return false;
   hardware_.board.feed_watchdog();  // here and nowhere else: a loop that hangs is not fed
   if (state_ != State::boot && console_.poll()) reconsider();
+  if (console_.has_asked_for_portal()) open_portal();
+  if (trial_.is_on() && hardware_.clock.now_ms() >= timing_.trial_ms) end_trial();
   switch (state_) {
     case State::boot: boot(); break;
     case State::set_up: set_up(); break;
@@ -63,6 +73,7 @@ bool Machine::step() {
     case State::enrol: enrol(); break;
     case State::connect: connect(); break;
     case State::stream: stream(); break;
+    case State::update: update(); break;
     case State::pause: pause(); break;
     case State::sleep:
     case State::reboot: break;
@@ -93,12 +104,15 @@ void Machine::boot() {
   hardware_.storage.remember(&memory_, sizeof memory_);
   settings_.load();
   const BootReason reason = hardware_.board.boot_reason();
-  say(hardware_.console, "boot %u, reason %s", static_cast<unsigned>(memory_.boot_count),
-      name_of(reason));
+  say(hardware_.console, "boot %u, reason %s, firmware %s",
+      static_cast<unsigned>(memory_.boot_count), name_of(reason), own_version());
   sessionless_since_ms_ = wifi_seen_ms_ = hardware_.clock.now_ms();
-  if (!settings_.is_complete()) {
+  if (!trial_.begin(&report_)) {
+    enter(State::reboot);
+  } else if (!settings_.is_complete()) {
     say(hardware_.console, "wifi and ca are needed; `show` says what is there");
     enter(State::set_up);
+    portal_.open();
   } else if (reason == BootReason::timer && settings_.mode == Mode::motion &&
              !hardware_.board.has_motion()) {
     enter(State::sleep);  // the PIR is free again, and can wake the camera
@@ -116,17 +130,50 @@ void Machine::restart() {
   enter(State::wifi);
 }
 
-void Machine::set_up() { hardware_.clock.pause_ms(kWaitMs); }
+void Machine::set_up() {
+  switch (portal_.step()) {
+    case Portal::State::open: break;
+    case Portal::State::saved: enter(State::reboot); return;
+    case Portal::State::closed:
+      if (settings_.is_complete()) {
+        restart();
+        return;
+      }
+  }
+  hardware_.clock.pause_ms(kWaitMs);
+}
 
-void Machine::reconsider() {
-  // The way from any state to the beginning is a person's, not the machine's: no transition.
+// The way from any state to the beginning is a person's, not the machine's: no transition.
+void Machine::go_back_to_set_up() {
   if (state_ == State::stream) session_.say_goodbye("offline");
+  if (state_ == State::update) update_.cancel();
   recorder_.close();
+  portal_.close();
   hardware_.wifi.stop();
   say(hardware_.console, "%s -> set-up", name_of(state_));
   state_ = State::set_up;
   sessionless_since_ms_ = wifi_seen_ms_ = hardware_.clock.now_ms();
-  if (settings_.is_complete()) restart();
+}
+
+void Machine::reconsider() {
+  go_back_to_set_up();
+  if (settings_.is_complete()) {
+    restart();
+  } else {
+    portal_.open();
+  }
+}
+
+void Machine::open_portal() {
+  go_back_to_set_up();
+  portal_.open();
+}
+
+void Machine::end_trial() {
+  say(hardware_.console, "no picture got through: the old program comes back");
+  if (state_ == State::stream) session_.say_goodbye("offline");
+  recorder_.close();
+  if (trial_.give_up()) state_ = State::reboot;  // from any state
 }
 
 void Machine::join_wifi() {
@@ -248,6 +295,9 @@ void Machine::end_session(End end) {
     session_.say_goodbye("entering_sleep");
   } else if (end == End::reboot) {
     session_.say_goodbye("offline");
+  } else if (end == End::update) {
+    session_.say_goodbye(nullptr);  // one connection at a time: a second would not fit the memory
+    update_.begin(session_.order());
   }
   recorder_.close();
   sessionless_since_ms_ = wifi_seen_ms_ = hardware_.clock.now_ms();
@@ -255,11 +305,19 @@ void Machine::end_session(End end) {
     enter(State::sleep);
   } else if (end == End::reboot) {
     enter(State::reboot);
+  } else if (end == End::update) {
+    enter(State::update);
   } else {
     // A recorder that lets us in and hangs up at once is no success.
     if (session_.age_ms() >= timing_.settled_ms) failures_ = refusals_ = 0;
     fail(0);
   }
+}
+
+void Machine::update() {
+  if (update_.step(target(), &report_)) return;
+  sessionless_since_ms_ = wifi_seen_ms_ = hardware_.clock.now_ms();
+  enter(State::connect);  // to say how it ended
 }
 
 void Machine::fail(uint32_t at_least_ms) {
@@ -277,7 +335,7 @@ void Machine::fail(uint32_t at_least_ms) {
 
 bool Machine::is_awake_too_long() const {
   const uint32_t limit_ms = memory_.vain_wakes >= kWeary ? timing_.weary_ms : timing_.awake_ms;
-  return settings_.mode == Mode::motion &&
+  return settings_.mode == Mode::motion && !trial_.is_on() &&
          hardware_.clock.now_ms() - sessionless_since_ms_ >= limit_ms;
 }
 

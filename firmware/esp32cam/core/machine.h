@@ -4,12 +4,14 @@
 //       └────────────────┘ ▲        ▲         └──────────┴─────────┤
 //                          └────────┴──────────── pause ◄──────────┘
 //
+// A new program is fetched in `update`, between one stream and the next.
 // `pause` is the jittered back-off that every failure passes through; `reboot` and `sleep` end it.
 #pragma once
 
 #include <cstdint>
 
 #include "hardware.h"
+#include "portal.h"
 #include "recorder.h"
 #include "session.h"
 #include "settings.h"
@@ -19,12 +21,13 @@ namespace roost {
 
 enum class State : uint8_t {
   boot,
-  set_up,  // Wi-Fi or the authority is missing: waits for the serial line
+  set_up,  // waits for the serial line or the portal: something is missing, or a person asked
   wifi,
   discover,
   enrol,
   connect,
   stream,
+  update,
   pause,
   sleep,
   reboot,
@@ -37,6 +40,9 @@ bool is_allowed(State from, State to);
 struct Timing {
   Patience patience;
   Pace pace;
+  UpdatePace update;
+  PortalPace portal;
+  uint32_t trial_ms = 180'000;  // a new program has so long to get a picture through
   uint32_t wifi_ms = 20'000;
   uint32_t browse_ms = 3'000;
   uint32_t backoff_ms = 1'000;  // after the first failure, then twice as long each time
@@ -76,11 +82,15 @@ class Machine {
   void enrol();
   void connect();
   void stream();
+  void update();
   void pause();
+  void end_trial();
+  void open_portal();
   void fall_asleep();
 
   void enter(State next);
   void restart();
+  void go_back_to_set_up();
   void reconsider();  // settings were changed over the serial line
   void next_candidate();
   void take_refusal(Outcome outcome);
@@ -94,6 +104,10 @@ class Machine {
   Settings settings_;
   SetupConsole console_;
   Recorder recorder_;
+  Trial trial_;
+  Update update_;
+  UpdateReport report_;
+  Portal portal_;
   Tally tally_;
   Session session_;
   Memory memory_ = {};

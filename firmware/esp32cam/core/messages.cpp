@@ -39,14 +39,36 @@ Order order_of(const char* action) {
   if (strcmp(action, "stop_streaming") == 0) return Order::stop_streaming;
   if (strcmp(action, "reboot") == 0) return Order::reboot;
   if (strcmp(action, "sleep") == 0) return Order::sleep;
+  if (strcmp(action, "update") == 0) return Order::update;
   return Order::none;
 }
 
-bool is_key(const char* text) {
+// An update is called by the member `command`, the older commands by `action`.
+Order read_command(const Json& message) {
+  Json value;
+  char action[24];
+  const bool is_there = message.member("action", &value) || message.member("command", &value);
+  return is_there && value.text(action, sizeof action) ? order_of(action) : Order::malformed;
+}
+
+bool is_visible(const char* text) {
   for (const char* at = text; *at != '\0'; ++at) {
     if (*at <= ' ' || *at > '~') return false;
   }
   return text[0] != '\0';
+}
+
+bool read_update(const Json& message, UpdateOrder* order) {
+  Json value;
+  int64_t size;
+  if (!message.member("version", &value)) return false;
+  if (!value.text(order->version, sizeof order->version)) return false;
+  if (!is_visible(order->version)) return false;
+  if (!message.member("size", &value) || !value.integer(&size)) return false;
+  if (size < 0 || size > INT32_MAX) return false;
+  order->size = static_cast<uint32_t>(size);
+  if (!message.member("path", &value) || !value.text(order->path, sizeof order->path)) return false;
+  return order->path[0] == '/' && is_visible(order->path);
 }
 
 }  // namespace
@@ -82,6 +104,9 @@ size_t write_heartbeat(const Vitals& vitals, char* into, size_t capacity) {
     json.member("temperature", vitals.chip_temperature_c);
   }
   if (vitals.battery_mv != Board::kUnknown) json.member("battery_mv", vitals.battery_mv);
+  json.member("firmware", vitals.firmware);
+  json.member("board", vitals.board);
+  if (vitals.update_key[0] != '\0') json.member("update_key", vitals.update_key);
   json.end_object();
   return size_of(json);
 }
@@ -95,6 +120,18 @@ size_t write_error(const char* message, char* into, size_t capacity) {
   return size_of(json);
 }
 
+size_t write_update(const char* state, const char* version, const char* detail, char* into,
+                    size_t capacity) {
+  JsonWriter json(into, capacity);
+  json.begin_object();
+  json.member("type", "update");
+  json.member("state", state);
+  json.member("version", version);
+  json.member("detail", detail);
+  json.end_object();
+  return size_of(json);
+}
+
 bool read_registration(const char* body, size_t size, char key[kMaxKeyBytes + 1],
                        PictureSettings* settings) {
   Json reply, value;
@@ -102,7 +139,7 @@ bool read_registration(const char* body, size_t size, char key[kMaxKeyBytes + 1]
   if (!Json::parse(body, size, &reply)) return false;
   if (!reply.member("success", &value) || !value.boolean(&is_success) || !is_success) return false;
   char read[kMaxKeyBytes + 1];
-  if (!reply.member("apiKey", &value) || !value.text(read, sizeof read) || !is_key(read))
+  if (!reply.member("apiKey", &value) || !value.text(read, sizeof read) || !is_visible(read))
     return false;
   strcpy(key, read);
   if (reply.member("config", &value)) read_picture_settings(value, settings);
@@ -129,9 +166,10 @@ Instruction read_message(const char* text, size_t size, PictureSettings* setting
     read.order = has_config ? Order::configure : Order::malformed;
     if (has_config) read.refused = read_picture_settings(value, settings);
   } else if (strcmp(type, "command") == 0) {
-    char action[24];
-    const bool is_text = message.member("action", &value) && value.text(action, sizeof action);
-    read.order = is_text ? order_of(action) : Order::malformed;
+    read.order = read_command(message);
+    if (read.order == Order::update && !read_update(message, &read.update)) {
+      read.order = Order::malformed;
+    }
   }
   return read;
 }

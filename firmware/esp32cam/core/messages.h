@@ -22,12 +22,20 @@ struct Vitals {
   int battery_mv;
   const char* reset_reason;
   uint32_t drops;  // pictures due that the recorder never got, since boot
+  const char* firmware;
+  const char* board;
+  const char* update_key;  // its fingerprint; "" for none, which is left out
 };
+
+constexpr size_t kMaxUpdateDetailBytes = 120;
 
 size_t write_registration(const char* mac, char* into, size_t capacity);
 size_t write_status(const char* status, char* into, size_t capacity);
 size_t write_heartbeat(const Vitals& vitals, char* into, size_t capacity);
 size_t write_error(const char* message, char* into, size_t capacity);
+// `state` is downloading, installed, running, failed or rolled_back.
+size_t write_update(const char* state, const char* version, const char* detail, char* into,
+                    size_t capacity);
 
 // --- from the recorder -------------------------------------------------------------------------
 
@@ -45,12 +53,23 @@ enum class Order : uint8_t {
   stop_streaming,
   reboot,
   sleep,
+  update,
+};
+
+constexpr size_t kMaxVersionBytes = 32;
+
+// A new program that the recorder has.
+struct UpdateOrder {
+  char version[kMaxVersionBytes + 1] = "";
+  uint32_t size = 0;    // of the whole file, in bytes
+  char path[101] = "";  // "/..." of visible ASCII: it goes into a request's head
 };
 
 struct Instruction {
   Order order = Order::none;
   int64_t wall_s = 0;   // of a welcome, 0 when it does not say
   uint8_t refused = 0;  // values of a configuration that cannot be
+  UpdateOrder update;   // of `update`
 };
 
 // `settings` is changed by a `config_update`, value by value, where the value is good.

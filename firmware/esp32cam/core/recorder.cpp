@@ -114,6 +114,16 @@ Outcome Recorder::read_reply(HttpReply* reply) {
   return Outcome::not_understood;
 }
 
+// The request is in `outgoing_`.
+Outcome Recorder::ask(const Endpoint& at, const char* trusted_pem, int request_size,
+                      HttpReply* reply) {
+  const Outcome outcome = open(at, trusted_pem);
+  if (outcome != Outcome::ok) return outcome;
+  const uint64_t deadline_ms = hardware_.clock.now_ms() + patience_.send_ms;
+  const bool is_sent = send_all(outgoing_, static_cast<size_t>(request_size), deadline_ms);
+  return is_sent ? read_reply(reply) : Outcome::unreachable;
+}
+
 Outcome Recorder::enrol(const Endpoint& at, const char* trusted_pem, char key[kMaxKeyBytes + 1],
                         PictureSettings* settings) {
   char mac[18], body[64];
@@ -126,12 +136,8 @@ Outcome Recorder::enrol(const Endpoint& at, const char* trusted_pem, char key[kM
                "Content-Type: application/json\r\nContent-Length: %u\r\n"
                "Connection: close\r\n\r\n%s",
                at.host, static_cast<unsigned>(at.port), static_cast<unsigned>(body_size), body);
-  Outcome outcome = open(at, trusted_pem);
-  if (outcome != Outcome::ok) return outcome;
   HttpReply reply;
-  const uint64_t deadline_ms = hardware_.clock.now_ms() + patience_.send_ms;
-  const bool is_sent = send_all(outgoing_, static_cast<size_t>(size), deadline_ms);
-  outcome = is_sent ? read_reply(&reply) : Outcome::unreachable;
+  const Outcome outcome = ask(at, trusted_pem, size, &reply);
   close();
   if (outcome != Outcome::ok) return outcome;
   if (reply.status() != 200) {
@@ -158,12 +164,8 @@ Outcome Recorder::dial(const Endpoint& at, const char* trusted_pem, const char* 
                             "Sec-WebSocket-Version: 13\r\nX-API-Key: %s\r\n"
                             "User-Agent: roost-esp32cam\r\n\r\n",
                             at.host, static_cast<unsigned>(at.port), nonce, key);
-  Outcome outcome = open(at, trusted_pem);
-  if (outcome != Outcome::ok) return outcome;
-  HttpReply reply(true);
-  const uint64_t deadline_ms = hardware_.clock.now_ms() + patience_.send_ms;
-  const bool is_sent = send_all(outgoing_, static_cast<size_t>(size), deadline_ms);
-  outcome = is_sent ? read_reply(&reply) : Outcome::unreachable;
+  HttpReply reply(HttpReply::Kind::upgrade);
+  Outcome outcome = ask(at, trusted_pem, size, &reply);
   if (outcome == Outcome::ok && reply.status() != 101) {
     say(hardware_.console, "the connection was answered %d", reply.status());
     outcome = outcome_of(reply.status());
@@ -175,6 +177,35 @@ Outcome Recorder::dial(const Endpoint& at, const char* trusted_pem, const char* 
   }
   if (outcome != Outcome::ok) close();
   return outcome;
+}
+
+Outcome Recorder::fetch(const Endpoint& at, const char* trusted_pem, const char* key,
+                        const char* path, size_t size) {
+  auto* request = reinterpret_cast<char*>(outgoing_);
+  const int length = snprintf(request, sizeof outgoing_,
+                              "GET %s HTTP/1.1\r\nHost: %s:%u\r\nX-API-Key: %s\r\n"
+                              "User-Agent: roost-esp32cam\r\nConnection: close\r\n\r\n",
+                              path, at.host, static_cast<unsigned>(at.port), key);
+  HttpReply reply(HttpReply::Kind::download);
+  Outcome outcome = ask(at, trusted_pem, length, &reply);
+  if (outcome == Outcome::ok && reply.status() != 200) {
+    say(hardware_.console, "the download was answered %d", reply.status());
+    outcome = outcome_of(reply.status());
+  } else if (outcome == Outcome::ok && reply.announced_bytes() != static_cast<long>(size)) {
+    say(hardware_.console, "the download says that it has %ld bytes", reply.announced_bytes());
+    outcome = Outcome::not_understood;
+  }
+  if (outcome != Outcome::ok) close();
+  return outcome;
+}
+
+int Recorder::read_body(uint8_t* into, size_t capacity) {
+  if (unread_at_ == unread_size_) return hardware_.tls.read(into, capacity);
+  const size_t left = unread_size_ - unread_at_;
+  const size_t taken = left < capacity ? left : capacity;
+  memcpy(into, unread_ + unread_at_, taken);
+  unread_at_ += taken;
+  return static_cast<int>(taken);
 }
 
 bool Recorder::send(Opcode opcode, const void* data, size_t size) {

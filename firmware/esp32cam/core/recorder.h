@@ -41,6 +41,11 @@ class Recorder {
                 PictureSettings* settings);
   // GET /ws. With `ok` messages may be sent and received until `close`.
   Outcome dial(const Endpoint& at, const char* trusted_pem, const char* key);
+  // GET `path`. With `ok` the body of `size` bytes may be read until `close`; other lengths, and
+  // answers without one, are `not_understood`.
+  Outcome fetch(const Endpoint& at, const char* trusted_pem, const char* key, const char* path,
+                size_t size);
+  int read_body(uint8_t* into, size_t capacity);  // as TlsSocket's `read`
   void close() { hardware_.tls.close(); }
 
   // One message, whole. False: the connection is lost.
@@ -54,6 +59,7 @@ class Recorder {
 
  private:
   Outcome open(const Endpoint& at, const char* trusted_pem);
+  Outcome ask(const Endpoint& at, const char* trusted_pem, int request_size, HttpReply* reply);
   Outcome read_reply(HttpReply* reply);
   bool send_all(const uint8_t* bytes, size_t size, uint64_t deadline_ms);
 

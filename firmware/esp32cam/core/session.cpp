@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "version.h"
+
 namespace roost {
 namespace {
 
@@ -10,6 +12,8 @@ constexpr uint32_t kRestMs = 10;  // the longest wait before we listen again
 constexpr int kMaxMessagesAStep = 8;
 constexpr uint8_t kMaxCameraStarts = 2;
 constexpr uint8_t kMostCameraStarts = 30;
+// TLS keeps the order: who answers this has read the picture before it.
+constexpr char kProbe[] = "trial";
 
 // The driver marks neither a picture that lost its beginning nor one that was cut.
 bool is_jpeg(const Picture& picture) {
@@ -30,17 +34,20 @@ void Session::begin(uint32_t boot_count) {
   began_ms_ = heard_ms_ = saw_ms_ = next_picture_ms_ = next_heartbeat_ms_ = now_ms;
   awake_until_ms_ = now_ms + pace_.stream_ms;
   pinged_ms_ = 0;
-  is_lost_ = !send_status("online");
+  is_restart_due_ = is_probed_ = false;
+  is_lost_ = !send_status("online") || !deliver_report();
 }
 
 End Session::step() {
   if (is_lost_) return End::lost;
+  if (is_restart_due_) return End::reboot;
   const End told = listen();
   if (told != End::none) return told;
   const uint64_t now_ms = hardware_.clock.now_ms();
   if (settings_.mode == Mode::motion) {
     if (hardware_.board.has_motion()) awake_until_ms_ = now_ms + pace_.stream_ms;
-    if (now_ms >= awake_until_ms_) return End::sleep;
+    // A restart would end the trial of a program that may only need another minute.
+    if (now_ms >= awake_until_ms_ && !trial_.is_on()) return End::sleep;
   }
   if (!beat(now_ms) || !check_liveness(now_ms) || !stream(now_ms)) return End::lost;
   const End camera = look_after_camera(now_ms);
@@ -73,6 +80,7 @@ End Session::obey(const FrameReader::Message& message) {
       recorder_.send(Opcode::close, message.data, message.size < 2 ? 0 : 2);
       return End::lost;
     }
+    case Opcode::pong: return take_pong(message) ? End::none : End::lost;
     case Opcode::text: break;
     default: return End::none;
   }
@@ -94,7 +102,8 @@ End Session::obey(const FrameReader::Message& message) {
       break;
     case Order::stop_streaming: set_streaming(false, now_ms); break;
     case Order::reboot: return End::reboot;
-    case Order::sleep: return End::sleep;
+    case Order::sleep: return trial_.is_on() ? End::none : End::sleep;
+    case Order::update: return consider(told.update);
   }
   return is_lost_ ? End::lost : End::none;
 }
@@ -126,6 +135,47 @@ void Session::set_streaming(bool is_wanted, uint64_t now_ms) {
   is_lost_ = !send_status(is_wanted ? "streaming" : "online");
 }
 
+End Session::consider(const UpdateOrder& order) {
+  const char* objection = update_.objection_to(order);
+  if (objection != nullptr) {
+    say(hardware_.console, "update to %s: %s", order.version, objection);
+    return send_update("failed", order.version, objection) ? End::none : End::lost;
+  }
+  order_ = order;
+  const bool is_said = send_update("downloading", order.version, "no pictures until it is done");
+  return is_said ? End::update : End::lost;
+}
+
+bool Session::deliver_report() {
+  if (!report_.is_set()) return true;
+  if (!send_update(report_.state, report_.version, report_.detail)) return false;
+  is_restart_due_ = strcmp(report_.state, "installed") == 0;
+  if (strcmp(report_.state, "rolled_back") == 0) trial_.forget();
+  report_ = UpdateReport();
+  return true;
+}
+
+bool Session::probe() {
+  if (!trial_.is_on() || is_probed_) return true;
+  is_probed_ = true;
+  return recorder_.send(Opcode::ping, kProbe, sizeof kProbe - 1);
+}
+
+bool Session::take_pong(const FrameReader::Message& message) {
+  const bool is_ours = message.size == sizeof kProbe - 1 &&
+                       memcmp(message.data, kProbe, sizeof kProbe - 1) == 0;
+  if (!is_ours || !is_probed_ || !trial_.is_on()) return true;
+  trial_.keep();
+  say(hardware_.console, "a picture got through: %s stays", own_version());
+  return send_update("running", own_version(), "a picture got through");
+}
+
+bool Session::send_update(const char* state, const char* version, const char* detail) {
+  char text[280];
+  const size_t size = write_update(state, version, detail, text, sizeof text);
+  return size > 0 && recorder_.send_text(text, size);
+}
+
 bool Session::beat(uint64_t now_ms) {
   if (now_ms < next_heartbeat_ms_) return true;
   next_heartbeat_ms_ = now_ms + pace_.heartbeat_ms;
@@ -139,7 +189,12 @@ bool Session::beat(uint64_t now_ms) {
   vitals.battery_mv = board.battery_mv();
   vitals.reset_reason = name_of(board.boot_reason());
   vitals.drops = tally_.drops();
-  char text[300];
+  vitals.firmware = own_version();
+  vitals.board = hardware_.slots.board();
+  char fingerprint[17] = "";
+  if (settings_.has_update_key) write_fingerprint(settings_.update_key, fingerprint);
+  vitals.update_key = fingerprint;
+  char text[400];
   const size_t size = write_heartbeat(vitals, text, sizeof text);
   return size > 0 && recorder_.send_text(text, size);
 }
@@ -156,7 +211,9 @@ bool Session::check_liveness(uint64_t now_ms) {
 }
 
 bool Session::stream(uint64_t now_ms) {
-  if (!is_streaming_ || now_ms < next_picture_ms_) return true;
+  // A recorder that wants no pictures still gets the one that ends a trial.
+  const bool is_wanted = is_streaming_ || (trial_.is_on() && !is_probed_);
+  if (!is_wanted || now_ms < next_picture_ms_) return true;
   const uint32_t interval_ms = 1000 / settings_.picture.framerate;
   next_picture_ms_ += interval_ms;
   if (now_ms > next_picture_ms_ + interval_ms) {
@@ -174,18 +231,20 @@ bool Session::take_and_send(uint64_t now_ms) {
     ++tally_.failed;
     return true;
   }
-  bool is_sent = true;
+  bool is_alive = true;
   if (!is_jpeg(picture)) {
     ++tally_.failed;
-  } else if ((is_sent = recorder_.send(Opcode::binary, picture.data, picture.size))) {
+  } else if (recorder_.send(Opcode::binary, picture.data, picture.size)) {
     ++tally_.sent;
     saw_ms_ = now_ms;
     camera_starts_ = 0;
+    is_alive = probe();
   } else {
     ++tally_.unsent;
+    is_alive = false;
   }
   hardware_.camera.give_back(picture);
-  return is_sent;
+  return is_alive;
 }
 
 End Session::look_after_camera(uint64_t now_ms) {

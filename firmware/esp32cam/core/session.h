@@ -6,6 +6,8 @@
 #include "hardware.h"
 #include "recorder.h"
 #include "settings.h"
+#include "trial.h"
+#include "update.h"
 
 namespace roost {
 
@@ -30,13 +32,20 @@ struct Tally {
   uint32_t drops() const { return late + failed + unsent; }
 };
 
-enum class End : uint8_t { none, lost, closed, sleep, reboot };
+enum class End : uint8_t { none, lost, closed, sleep, reboot, update };
 
 class Session {
  public:
   Session(const Hardware& hardware, Recorder& recorder, Settings& settings, const Pace& pace,
-          Tally& tally)
-      : hardware_(hardware), recorder_(recorder), settings_(settings), pace_(pace), tally_(tally) {}
+          Tally& tally, Trial& trial, const Update& update, UpdateReport& report)
+      : hardware_(hardware),
+        recorder_(recorder),
+        settings_(settings),
+        pace_(pace),
+        tally_(tally),
+        trial_(trial),
+        update_(update),
+        report_(report) {}
 
   void begin(uint32_t boot_count);
   // A part of the work that lasts one picture at most. Anything but `none` ends the session; say
@@ -44,12 +53,18 @@ class Session {
   End step();
   // Says why, with the closing handshake. `status` is null for none.
   void say_goodbye(const char* status);
+  // What to download when `step` said `update`.
+  const UpdateOrder& order() const { return order_; }
   uint64_t age_ms() const { return hardware_.clock.now_ms() - began_ms_; }
 
  private:
   End listen();
   End obey(const FrameReader::Message& message);
   End configure(const PictureSettings& wanted, uint8_t refused);
+  End consider(const UpdateOrder& order);
+  bool deliver_report();
+  bool probe();
+  bool take_pong(const FrameReader::Message& message);
   bool beat(uint64_t now_ms);
   bool check_liveness(uint64_t now_ms);
   bool stream(uint64_t now_ms);
@@ -58,6 +73,7 @@ class Session {
   void set_streaming(bool is_wanted, uint64_t now_ms);
   bool send_status(const char* status);
   bool send_error(const char* message);
+  bool send_update(const char* state, const char* version, const char* detail);
   void rest(uint64_t now_ms);
 
   const Hardware& hardware_;
@@ -65,6 +81,12 @@ class Session {
   Settings& settings_;
   Pace pace_;
   Tally& tally_;
+  Trial& trial_;
+  const Update& update_;
+  UpdateReport& report_;
+  UpdateOrder order_;
+  bool is_restart_due_ = false;  // the recorder was told that a new program starts
+  bool is_probed_ = false;       // a trial's picture was sent, and a ping behind it
   uint32_t boot_count_ = 0;
   bool is_streaming_ = true;
   bool is_lost_ = false;

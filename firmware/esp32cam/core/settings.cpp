@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kCaNames[kCaSlots] = {"ca1", "ca2"};
 constexpr const char* kEntries[] = {"ssid", "password", "server", "last_seen", "mode",
-                                    "key",  "picture",  "ca1",    "ca2"};
+                                    "key",  "picture",  "ca1",    "ca2",       "update_key"};
 
 }  // namespace
 
@@ -19,6 +19,11 @@ bool copy_text(char* into, size_t capacity, const char* text) {
   memmove(into, text, kept);
   into[kept] = '\0';
   return kept == length;
+}
+
+bool is_wifi_password(const char* text) {
+  const size_t length = strlen(text);
+  return length == 0 || (length >= 8 && length <= 64);
 }
 
 bool parse_endpoint(const char* text, char separator, Endpoint* into) {
@@ -81,6 +86,11 @@ void Settings::load() {
   picture = PictureSettings();
   if (size > 0) unpack(packed, static_cast<size_t>(size), &picture);
   load_trusted();
+  load_update_key();
+}
+
+void Settings::load_update_key() {
+  has_update_key = storage_.load("update_key", update_key, sizeof update_key) == kUpdateKeyBytes;
 }
 
 void Settings::load_trusted() {
@@ -119,6 +129,17 @@ bool Settings::set_ca(int slot, const char* pem) {
   const bool is_saved = save_text(kCaNames[slot], pem);
   // From the flash, never from the line: what is trusted is what a restart would trust.
   load_trusted();
+  return is_saved;
+}
+
+bool Settings::set_update_key(const uint8_t* der) {
+  bool is_saved = true;
+  if (der == nullptr) {
+    storage_.erase("update_key");
+  } else {
+    is_saved = storage_.save("update_key", der, kUpdateKeyBytes);
+  }
+  load_update_key();
   return is_saved;
 }
 

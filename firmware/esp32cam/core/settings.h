@@ -6,6 +6,7 @@
 
 #include "hardware.h"
 #include "messages.h"
+#include "update_key.h"
 
 namespace roost {
 
@@ -29,6 +30,7 @@ class Settings {
   bool set_server(const Endpoint& endpoint);  // an endpoint that is not set means: find it by mDNS
   bool set_mode(Mode new_mode);
   bool set_ca(int slot, const char* pem);  // slot 0 or 1; "" empties it
+  bool set_update_key(const uint8_t* der);  // kUpdateKeyBytes, null empties it; trusted as a CA is
   bool set_key(const char* new_key);       // "" forgets it
   bool set_last_seen(const Endpoint& endpoint);
   bool set_picture(const PictureSettings& new_picture);
@@ -42,12 +44,15 @@ class Settings {
   Mode mode = Mode::motion;
   char key[kMaxKeyBytes + 1] = "";
   PictureSettings picture;
+  bool has_update_key = false;
+  uint8_t update_key[kUpdateKeyBytes] = {};
   char trusted_pem[kCaSlots * kMaxPemBytes + 1] = "";  // the slots one after the other
 
  private:
   void load_text(const char* name, char* into, size_t capacity);
   bool save_text(const char* name, const char* text);
   void load_trusted();
+  void load_update_key();
   void load_endpoint(const char* name, Endpoint* into);
   bool save_endpoint(const char* name, const Endpoint& endpoint);
 
@@ -57,6 +62,8 @@ class Settings {
 
 // Copies what fits; false when it was cut.
 bool copy_text(char* into, size_t capacity, const char* text);
+// A WPA2 password: 8 to 63 characters, or the 64 digits of the key itself; or none.
+bool is_wifi_password(const char* text);
 // "host:port" or, with `separator` ' ', "host port". False, and nothing changed, for anything else.
 bool parse_endpoint(const char* text, char separator, Endpoint* into);
 

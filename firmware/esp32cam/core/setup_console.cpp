@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "digest.h"
+#include "version.h"
 
 namespace roost {
 namespace {
@@ -12,12 +13,6 @@ constexpr char kBegin[] = "-----BEGIN CERTIFICATE-----";
 constexpr char kEnd[] = "-----END CERTIFICATE-----";
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
-
-// A WPA2 password: 8 to 63 characters, or the 64 digits of the key itself.
-bool is_password(const char* text) {
-  const size_t length = strlen(text);
-  return length == 0 || (length >= 8 && length <= 64);
-}
 
 }  // namespace
 
@@ -108,7 +103,12 @@ bool SetupConsole::take_command(char* line) {
   if (strcmp(words[0], "wifi") == 0) return take_wifi(words, count);
   if (strcmp(words[0], "server") == 0) return take_server(words, count);
   if (strcmp(words[0], "ca") == 0) return take_ca(words, count);
+  if (strcmp(words[0], "update-key") == 0) return take_update_key(words, count);
   if (strcmp(words[0], "mode") == 0) return take_mode(words, count);
+  if (strcmp(words[0], "portal") == 0 && count == 1) {
+    wants_portal_ = true;
+    return false;
+  }
   if (strcmp(words[0], "show") == 0 && count == 1) {
     show();
     return false;
@@ -117,7 +117,7 @@ bool SetupConsole::take_command(char* line) {
     settings_.forget();
     return answer(true);
   }
-  say(console_, "error: the commands are wifi, server, ca, mode, show, forget");
+  say(console_, "error: the commands are wifi, server, ca, update-key, mode, portal, show, forget");
   return false;
 }
 
@@ -129,7 +129,7 @@ bool SetupConsole::answer(bool is_saved) {
 bool SetupConsole::take_wifi(char* const* words, int count) {
   const char* password = count == 3 ? words[2] : "";
   const bool is_named = count >= 2 && count <= 3 && words[1][0] != '\0' && strlen(words[1]) <= 32;
-  if (!is_named || !is_password(password)) {
+  if (!is_named || !is_wifi_password(password)) {
     say(console_, "error: wifi SSID PASSWORD, of at most 32 and 8 to 63 characters");
     return false;
   }
@@ -167,10 +167,30 @@ bool SetupConsole::take_ca(char* const* words, int count) {
     say(console_, "error: ca <<PEM, then the certificate, then PEM");
     return false;
   }
+  begin_pem(slot);
+  return false;
+}
+
+bool SetupConsole::take_update_key(char* const* words, int count) {
+  if (count == 2 && strcmp(words[1], "none") == 0) return answer(settings_.set_update_key(nullptr));
+  if (count == 2 && strcmp(words[1], "<<PEM") == 0) {
+    begin_pem(kCaSlots);
+  } else {
+    say(console_, "error: update-key <<PEM, then the public key, then PEM; or update-key none");
+  }
+  return false;
+}
+
+void SetupConsole::begin_pem(int slot) {
   pem_slot_ = slot;
   pem_size_ = 0;
   is_pem_too_long_ = false;
-  return false;
+}
+
+bool SetupConsole::has_asked_for_portal() {
+  const bool has_asked = wants_portal_;
+  wants_portal_ = false;
+  return has_asked;
 }
 
 bool SetupConsole::take_mode(char* const* words, int count) {
@@ -195,12 +215,23 @@ bool SetupConsole::take_pem_line(const char* line) {
   const int slot = pem_slot_;
   pem_slot_ = -1;
   pem_[pem_size_] = '\0';
-  if (is_pem_too_long_ || !is_whole_certificate(pem_)) {
+  return take_pem(slot);
+}
+
+bool SetupConsole::take_pem(int slot) {
+  if (slot < kCaSlots) {
+    const bool is_good =
+        !is_pem_too_long_ && is_whole_certificate(pem_) && crypto_.is_certificate(pem_);
+    if (is_good) return answer(settings_.set_ca(slot, pem_));
     say(console_, "error: that is not one whole certificate; nothing was changed");
     return false;
   }
-  const bool is_saved = settings_.set_ca(slot, pem_);
-  return answer(is_saved);
+  uint8_t key[kUpdateKeyBytes];
+  if (!is_pem_too_long_ && parse_update_key(pem_, key) && crypto_.is_public_key(key, sizeof key)) {
+    return answer(settings_.set_update_key(key));
+  }
+  say(console_, "error: that is not one whole public key of P-256; nothing was changed");
+  return false;
 }
 
 void SetupConsole::show() {
@@ -214,6 +245,9 @@ void SetupConsole::show() {
   }
   say(console_, "ca 1: %u bytes, ca 2: %u bytes", static_cast<unsigned>(settings_.ca_bytes(0)),
       static_cast<unsigned>(settings_.ca_bytes(1)));
+  char fingerprint[17] = "none";
+  if (settings_.has_update_key) write_fingerprint(settings_.update_key, fingerprint);
+  say(console_, "firmware %s, update-key %s", own_version(), fingerprint);
   say(console_, "mode %s", settings_.mode == Mode::always ? "always" : "motion");
   say(console_, "key %s", settings_.key[0] != '\0' ? "stored" : "none");
   const PictureSettings& picture = settings_.picture;

@@ -19,11 +19,14 @@ constexpr char kUsage[] =
     "  --mdns off|ADDRESS|ADDRESS:PORT  the interface to ask through, or the one responder to ask\n"
     "  --mac AA:BB:CC:DD:EE:FF\n"
     "  --wake power_on|motion|timer|software|panic|watchdog|brownout\n"
+    "  --portal HTTP:DNS     the set-up portal at these ports of 127.0.0.1, 0 for any\n"
+    "  --slot-bytes N        room for a program\n"
     "  --sleep exit|wait     end with code 5 (6 for a reboot), or wait for SIGUSR1\n"
     "  --clock-unset         as a board that nobody told the time\n"
     "  --time NAME=MS        stream, heartbeat, quiet, pong, blind, goodbye, tls, reply, send, "
     "wifi,\n"
-    "                        browse, backoff, longest, refused, settled, awake, weary, stuck\n"
+    "                        browse, backoff, longest, refused, settled, awake, weary, stuck,\n"
+    "                        download, stall, trial, portal, request, linger\n"
     "  --report FILE         the figures, as JSON, when a life ends\n";
 
 bool set_time(const char* text, Timing* timing) {
@@ -40,6 +43,9 @@ bool set_time(const char* text, Timing* timing) {
       {"longest", &timing->longest_ms},    {"refused", &timing->refused_ms},
       {"settled", &timing->settled_ms},    {"awake", &timing->awake_ms},
       {"weary", &timing->weary_ms},        {"stuck", &timing->stuck_ms},
+      {"stall", &timing->update.stall_ms}, {"download", &timing->update.download_ms},
+      {"trial", &timing->trial_ms},        {"portal", &timing->portal.open_ms},
+      {"linger", &timing->portal.linger_ms}, {"request", &timing->portal.request_ms},
   };
   const char* equals = strchr(text, '=');
   if (equals == nullptr) return false;
@@ -88,6 +94,10 @@ bool take_option(const std::string& name, const char* value, Options* into) {
   if (name == "--state") return into->state = value, true;
   if (name == "--jpegs") return into->jpegs = value, true;
   if (name == "--mdns") return into->mdns = value, true;
+  if (name == "--portal") return into->access_point = value, true;
+  if (name == "--slot") return into->slot = atoi(value), true;
+  if (name == "--factory") return into->factory = value, true;
+  if (name == "--slot-bytes") return into->slot_bytes = strtoul(value, nullptr, 10), true;
   if (name == "--report") return into->report = value, true;
   if (name == "--set") return into->set_up.emplace_back(value), true;
   if (name == "--server") return add_server(value, &into->set_up);

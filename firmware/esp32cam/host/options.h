@@ -12,6 +12,10 @@ struct Options {
   std::string state;  // a folder: the flash
   std::string jpegs;  // a folder: what the camera sees
   std::string mdns = "off";
+  std::string access_point;  // "HTTP:DNS", ports on loopback, 0 for any; empty: there is none
+  int slot = -1;             // of the program that runs; -1: nobody started it from one
+  std::string factory;       // the program of a slot without a file
+  size_t slot_bytes = 64U << 20;
   std::string report;               // a file for the figures of the last life; none when empty
   std::vector<std::string> set_up;  // lines for the set-up console, taken before the first boot
   Mac mac = {{0x02, 0x52, 0x4F, 0x4F, 0x53, 0x54}};

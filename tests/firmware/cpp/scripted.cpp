@@ -49,6 +49,7 @@ TlsResult Peer::connect(const Endpoint& to, const char* trusted_pem, uint32_t) {
 
 int Peer::read(void* into, size_t capacity) {
   if (!is_open || is_cut) return -1;
+  if (hangs_up && !is_upgraded && outgoing.empty()) return -1;
   const size_t size = outgoing.size() < capacity ? outgoing.size() : capacity;
   memcpy(into, outgoing.data(), size);
   outgoing.erase(0, size);
@@ -83,6 +84,10 @@ void Peer::take_request() {
   requests.push_back(head);
   incoming.clear();
   if (is_silent) return;
+  if (head.compare(0, 8, "GET /ws ") != 0) {
+    outgoing += download;
+    return;
+  }
   if (upgrade_status != 101) {
     outgoing += "HTTP/1.1 " + std::to_string(upgrade_status) + " No\r\nContent-Length: 0\r\n\r\n";
     return;
@@ -170,6 +175,89 @@ int Console::read() {
   return character;
 }
 
+bool Slots::begin(size_t image_bytes) {
+  ++begun;
+  image.clear();
+  return is_open = image_bytes <= room;
+}
+
+bool Slots::write(const void* from, size_t size) {
+  CHECK(is_open);
+  if (image.size() + size > bears) return false;
+  image.append(static_cast<const char*>(from), size);
+  return true;
+}
+
+bool AccessPoint::begin(const char* ssid) {
+  name = ssid;
+  return is_on = works;
+}
+
+const uint8_t* AccessPoint::address() {
+  static const uint8_t kOwn[] = {192, 168, 4, 1};
+  return kOwn;
+}
+
+size_t AccessPoint::networks(Network* into, size_t capacity) {
+  size_t count = 0;
+  for (; count < capacity && count < heard.size(); ++count) {
+    copy_text(into[count].ssid, sizeof into[count].ssid, heard[count].c_str());
+  }
+  return count;
+}
+
+int AccessPoint::receive_question(uint8_t* into, size_t capacity) {
+  if (questions.empty()) return 0;
+  const std::string question = questions.front();
+  questions.pop_front();
+  const size_t size = question.size() < capacity ? question.size() : capacity;
+  memcpy(into, question.data(), size);
+  return static_cast<int>(size);
+}
+
+void AccessPoint::answer(const uint8_t* from, size_t size) {
+  answers.emplace_back(reinterpret_cast<const char*>(from), size);
+}
+
+bool AccessPoint::accept(int place) {
+  CHECK(is_on && places[place] == nullptr);
+  if (waiting.empty()) return false;
+  places[place] = waiting.front();
+  waiting.pop_front();
+  return true;
+}
+
+int AccessPoint::read(int place, void* into, size_t capacity) {
+  Client& client = *places[place];
+  if (client.sends.empty()) return client.is_gone ? -1 : 0;
+  const size_t size = client.sends.size() < capacity ? client.sends.size() : capacity;
+  memcpy(into, client.sends.data(), size);
+  client.sends.erase(0, size);
+  return static_cast<int>(size);
+}
+
+int AccessPoint::write(int place, const void* from, size_t size) {
+  Client& client = *places[place];
+  if (client.is_gone) return -1;
+  const size_t taken = size < client.at_once ? size : client.at_once;
+  client.got.append(static_cast<const char*>(from), taken);
+  return static_cast<int>(taken);
+}
+
+void AccessPoint::hang_up(int place) {
+  CHECK(places[place] != nullptr);
+  places[place]->is_hung_up = true;
+  places[place] = nullptr;
+}
+
+// The generator of P-256: a point of the curve, so that OpenSSL takes it too.
+std::string update_key_pem() {
+  return "-----BEGIN PUBLIC KEY-----\n"
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n"
+         "6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n"
+         "-----END PUBLIC KEY-----\n";
+}
+
 std::string pem_of(size_t der_bytes) {
   std::string der(der_bytes, 'x');
   der[0] = 0x30;
@@ -204,8 +292,7 @@ Bench::Bench() {
 Machine& Bench::boot(BootReason reason) {
   board.reason = reason;
   clock.time_ms = 0;
-  machine = std::make_unique<Machine>(
-      Hardware{clock, storage, wifi, discovery, peer, camera, board, console}, timing);
+  machine = std::make_unique<Machine>(hardware(), timing);
   return *machine;
 }
 

@@ -1,6 +1,7 @@
 // Hardware that follows a script: time passes when the firmware waits, and everything can fail.
 #pragma once
 
+#include <cstring>
 #include <deque>
 #include <functional>
 #include <map>
@@ -58,6 +59,8 @@ struct Peer final : TlsSocket {
   std::function<TlsResult(const Endpoint&)> on_connect;
   std::string registration;  // the whole reply
   int upgrade_status = 101;
+  std::string download;     // the whole reply to any other GET
+  bool hangs_up = false;    // behind what it sent, unless that is the protocol of messages
   std::string first_words;                            // sent behind the head of the upgrade
   bool is_deaf = false;                               // takes no bytes
   bool is_silent = false;                             // answers nothing
@@ -113,6 +116,57 @@ struct Board final : roost::Board {
   int battery_mv() override { return kUnknown; }
 };
 
+struct Slots final : roost::Slots {
+  std::string image;  // of the other slot
+  size_t room = 1 << 20, bears = SIZE_MAX;  // bytes until a write fails
+  bool is_open = false, is_active = false, has_other = true, takes_it = true;
+  int begun = 0, kept = 0, aborted = 0, rolled_back = 0;
+  const char* board() override { return "scripted"; }
+  size_t capacity() override { return room; }
+  bool begin(size_t image_bytes) override;
+  bool write(const void* from, size_t size) override;
+  void abort() override { is_open = false, ++aborted; }
+  bool activate() override { return is_open = false, is_active = takes_it; }
+  void keep() override { ++kept; }
+  bool roll_back() override { return ++rolled_back, has_other; }
+};
+
+// What it signed is its digest.
+struct Crypto final : roost::Crypto {
+  bool is_blind = false;  // nothing is a certificate, nothing is a key
+  bool is_certificate(const char*) override { return !is_blind; }
+  bool is_public_key(const uint8_t*, size_t) override { return !is_blind; }
+  bool is_signed(const uint8_t*, size_t, const uint8_t digest[32], const uint8_t* signature,
+                 size_t size) override {
+    return size == 32 && memcmp(signature, digest, 32) == 0;
+  }
+};
+
+struct AccessPoint final : roost::AccessPoint {
+  struct Client {
+    std::string sends, got;
+    size_t at_once = SIZE_MAX;  // bytes a write takes
+    bool is_gone = false, is_hung_up = false;
+  };
+  bool works = true, is_on = false;
+  std::string name;
+  std::vector<std::string> heard;
+  std::deque<std::string> questions, answers;
+  std::deque<std::shared_ptr<Client>> waiting;
+  std::shared_ptr<Client> places[kClients];
+  bool begin(const char* ssid) override;
+  void end() override { is_on = false; }
+  const uint8_t* address() override;
+  const char* url() override { return "http://192.168.4.1/"; }
+  size_t networks(Network* into, size_t capacity) override;
+  int receive_question(uint8_t* into, size_t capacity) override;
+  void answer(const uint8_t* from, size_t size) override;
+  bool accept(int place) override;
+  int read(int place, void* into, size_t capacity) override;
+  int write(int place, const void* from, size_t size) override;
+  void hang_up(int place) override;
+};
+
 struct Console final : roost::Console {
   std::string typed;
   std::string shown;
@@ -126,6 +180,10 @@ struct Bench {
   // Steps until `is_so`, or fails after `limit_ms` of its time.
   void run_until(const std::function<bool()>& is_so, uint64_t limit_ms = 300000);
   void run_for(uint64_t duration_ms);
+  Hardware hardware() {
+    return {clock, storage, wifi,    discovery, peer,  camera,
+            board, console, slots, crypto,    access_point};
+  }
   Machine& boot(BootReason reason = BootReason::power_on);
 
   Clock clock;
@@ -136,11 +194,15 @@ struct Bench {
   Camera camera;
   Board board;
   Console console;
+  Slots slots;
+  Crypto crypto;
+  AccessPoint access_point;
   Timing timing;
   std::unique_ptr<Machine> machine;
 };
 
 extern const char* const kPem;
+std::string update_key_pem();
 std::string pem_of(size_t der_bytes);
 std::string registration_reply(const std::string& key);
 

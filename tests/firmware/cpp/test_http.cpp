@@ -8,8 +8,8 @@ using State = HttpReply::State;
 namespace {
 
 HttpReply read(const std::string& text, bool is_ended = true, size_t step = SIZE_MAX,
-               bool is_upgrade = false) {
-  HttpReply reply(is_upgrade);
+               HttpReply::Kind kind = HttpReply::Kind::plain) {
+  HttpReply reply(kind);
   for (size_t at = 0; at < text.size(); at += step) {
     const std::string piece = text.substr(at, step);
     const std::vector<char> exact(piece.begin(), piece.end());
@@ -99,7 +99,7 @@ TEST(http, leaves_what_follows_an_upgrade_to_the_next_protocol) {
       "HTTP/1.1 101 Switching\r\nupgrade: WebSocket\r\nConnection:keep-alive, "
       "Upgrade\r\nSec-WebSocket-Accept:  abc \r\n\r\n";
   const std::string all = head + "\x81\x02{}";
-  HttpReply reply(true);
+  HttpReply reply(HttpReply::Kind::upgrade);
   CHECK_NUMBER(reply.feed(all.data(), all.size()), head.size());
   CHECK(reply.state() == State::whole);
   CHECK_TEXT(reply.upgrade(), "WebSocket");

@@ -117,14 +117,18 @@ TEST(json, writes_text_that_is_json_whatever_the_text_is) {
 }
 
 TEST(json, writes_a_heartbeat_with_what_is_known) {
-  char into[300];
-  Vitals vitals = {5000, 120000, 3, -61, Board::kUnknown, 3712, "motion", 7};
+  char into[400];
+  Vitals vitals = {5000, 120000, 3, -61, Board::kUnknown, 3712, "motion", 7, "1.2.0", "host", ""};
   size_t size = write_heartbeat(vitals, into, sizeof into);
   CHECK_TEXT(
       std::string(into, size),
       "{\"type\":\"heartbeat\",\"uptime\":5000,\"free_heap\":120000,\"boot_count\":3,\"rssi\":-61,"
-      "\"reset_reason\":\"motion\",\"drops\":7,\"battery_mv\":3712}");
-  vitals = {UINT64_MAX / 4, UINT32_MAX, UINT32_MAX, -1000000, -999, 99999, "power_on", UINT32_MAX};
+      "\"reset_reason\":\"motion\",\"drops\":7,\"battery_mv\":3712,\"firmware\":\"1.2.0\","
+      "\"board\":\"host\"}");
+  const std::string longest(32, '9');
+  vitals = {UINT64_MAX / 4,     UINT32_MAX, UINT32_MAX,        -1000000,
+            -999,               99999,      "power_on",        UINT32_MAX,
+            longest.c_str(), longest.c_str(), "0123456789abcdef"};
   size = write_heartbeat(vitals, into, sizeof into);
   CHECK(size > 0 && parses(into));
 }

@@ -9,7 +9,8 @@ struct Line {
   scripted::Storage storage;
   scripted::Console console;
   Settings settings{storage};
-  SetupConsole setup{console, settings};
+  scripted::Crypto crypto;
+  SetupConsole setup{console, crypto, settings};
 
   Line() { settings.load(); }
   std::string answer(const std::string& typed) {

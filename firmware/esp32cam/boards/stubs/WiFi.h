@@ -10,8 +10,14 @@ typedef enum {
   WL_CONNECTION_LOST = 5,
   WL_DISCONNECTED = 6
 } wl_status_t;
-typedef enum { WIFI_MODE_NULL = 0, WIFI_MODE_STA } wifi_mode_t;
+typedef enum { WIFI_MODE_NULL = 0, WIFI_MODE_STA, WIFI_MODE_AP, WIFI_MODE_APSTA } wifi_mode_t;
 #define WIFI_STA WIFI_MODE_STA
+#define WIFI_AP WIFI_MODE_AP
+
+class String {
+ public:
+  const char* c_str() const;
+};
 
 class WiFiClass {
  public:
@@ -22,6 +28,14 @@ class WiFiClass {
                     const uint8_t* bssid = nullptr, bool connect = true);
   wl_status_t status();
   int8_t RSSI();
+  int16_t scanNetworks(bool async = false, bool show_hidden = false, bool passive = false,
+                       uint32_t max_ms_per_chan = 300);
+  String SSID(uint8_t networkItem);
+  int32_t RSSI(uint8_t networkItem);
+  void scanDelete();
+  bool softAP(const char* ssid, const char* passphrase = nullptr, int channel = 1,
+              int ssid_hidden = 0, int max_connection = 4);
+  bool softAPdisconnect(bool wifioff = false);
   bool disconnect(bool wifioff = false, bool eraseap = false);
 };
 extern WiFiClass WiFi;

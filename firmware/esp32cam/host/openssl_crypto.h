@@ -1,0 +1,16 @@
+// Keys and certificates with the system's OpenSSL.
+#pragma once
+
+#include "../core/hardware.h"
+
+namespace roost::host {
+
+class OpensslCrypto final : public Crypto {
+ public:
+  bool is_certificate(const char* pem) override;
+  bool is_public_key(const uint8_t* der, size_t size) override;
+  bool is_signed(const uint8_t* key_der, size_t key_size, const uint8_t digest[32],
+                 const uint8_t* signature, size_t signature_size) override;
+};
+
+}  // namespace roost::host
