@@ -73,6 +73,7 @@ systemd() { staged || systemctl "$@"; }
 # `unit NAME …` of the installed program with the installed settings, as its own user.
 unit() (
     cd "$ROOT$PREFIX/current" || exit 1
+    export NVR_DATA_DIR="$DATA" # where the settings do not say
     set -- --env-file "$ROOT$ETC/roost.env" "$@"
     if staged; then set -- --data-dir "$(data_dir)" "$@"; fi
     as_roost ./.venv/bin/python -m nvr_project.unit "$@"
@@ -212,6 +213,7 @@ install_units() {
 #!/bin/sh
 # Django's command line of the installed Roost, as in: roost-manage changepassword admin
 cd $PREFIX/current || exit 1
+export NVR_DATA_DIR=$DATA
 exec runuser -u roost -- ./.venv/bin/python -m nvr_project.unit --env-file $ETC/roost.env manage "\$@"
 EOF
     chmod 755 "$ROOT$MANAGE"

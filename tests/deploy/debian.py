@@ -98,6 +98,7 @@ class Debian:
     def run(self, command: str, *, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
         """A shell command inside, as root."""
         env = {name: text for name, text in os.environ.items() if name.startswith(PASSED_ON)}
+        env.pop("PIP_FIND_LINKS", None)  # a directory of this machine
         env |= {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",

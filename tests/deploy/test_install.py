@@ -40,7 +40,7 @@ def install(
         check=False,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=600,
         input=answer or "",
     )
 
@@ -59,6 +59,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
+@pytest.mark.timeout(1200)  # half a minute, on a machine that is not busy
 def test_a_whole_life_below_another_root(tmp_path: Path, source: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -132,6 +133,31 @@ def test_it_runs_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
         assert (vendor, int(count) > 20) == ("postgresql", True)
         assert stack.get_json("/health")["status"] == "healthy"
         runs_a_task(stack)
+
+
+@pytest.mark.timeout(900)
+def test_a_back_up_of_postgresql_is_put_back(tmp_path: Path, postgres_url: str) -> None:
+    """The recorder is not started for it; pg_dump and pg_restore are PostgreSQL's own."""
+    if not shutil.which("pg_dump"):
+        pytest.skip("PostgreSQL's client is not installed")
+    stack = Stack(tmp_path, env={"DATABASE_URL": postgres_url})
+    groups = "from django.contrib.auth.models import Group as G; "
+    show = groups + "print(*sorted(G.objects.values_list('name', flat=True)))"
+    manage = partial(stack.manage, timeout=300)  # seven programs, on a machine that may be busy
+    manage("prepare")
+    file = tmp_path / "roost.tar"
+    manage("backup", str(file))
+    manage("shell", "-v", "0", "-c", groups + "G.objects.create(name='after')")
+    (stack.data_dir / "secret.key").write_text("lost")
+    manage("restore", str(file))
+    assert manage("shell", "-v", "0", "-c", show).split() == ["operator", "viewer"]
+    assert (stack.data_dir / "secret.key").read_text() != "lost"
+    assert list(stack.data_dir.glob("before-restore-*/database.dump"))
+
+    other = Stack(tmp_path / "sqlite")
+    other.manage("prepare", timeout=300)
+    with pytest.raises(AssertionError, match="of PostgreSQL, and this recorder uses SQLite"):
+        other.manage("restore", str(file), timeout=300)
 
 
 def test_four_idle_cameras_fit_into_the_memory_of_a_small_pi(tmp_path: Path) -> None:

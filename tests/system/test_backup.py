@@ -22,6 +22,8 @@ from nvr_project.environment import PROJECT_DIR
 from system import archive, backup, datadir
 from system.exceptions import BackupFailed
 
+# Each test starts some programs of two seconds, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(600)
 USER = "insert into auth_group (name) values ('{}')"
 
 
@@ -37,7 +39,7 @@ def manage(data_dir: Path, *arguments: str, **kwargs: Any) -> subprocess.Complet
         env=environment(data_dir),
         capture_output=True,
         check=False,
-        timeout=100,
+        timeout=300,
         **kwargs,
     )
 
