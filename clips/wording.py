@@ -52,6 +52,13 @@ def nothing(start_ms: int, end_ms: int, cause: str) -> str:
 CAUSES = {
     "asleep": "the camera was asleep",
     "offline": "the camera was offline",
+    "missing": "the camera was missing",
+    "weak_signal": "the Wi-Fi signal of the camera was weak",
+    "power": "the camera had lost its power",
+    "brownout": "the supply voltage of the camera was too low",
+    "crash": "the firmware of the camera crashed",
+    "watchdog": "the firmware of the camera hung",
+    "restarted": "the camera restarted",
     "stalled": "the camera was stalled",
     "refused": "the camera was refused",
     "paused": "the camera was paused for a picture",

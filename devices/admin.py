@@ -13,7 +13,6 @@ from django.utils import timezone
 from devices import services, sources
 from devices.exceptions import DeviceError
 from devices.models import (
-    INACTIVE_AFTER,
     ApiToken,
     Device,
     DeviceEvent,
@@ -22,6 +21,7 @@ from devices.models import (
     Node,
     Source,
     TelemetrySample,
+    inactive_after,
 )
 from devices.wording import source_sentence
 
@@ -32,7 +32,7 @@ else:
 
 
 class Inactive(admin.SimpleListFilter):
-    title = "unseen for a day"
+    title = "unseen for long"
     parameter_name = "inactive"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -41,7 +41,7 @@ class Inactive(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> QuerySet[Device]:
         del request
-        unseen = Q(last_seen_at__lte=timezone.now() - INACTIVE_AFTER)
+        unseen = Q(last_seen_at__lte=timezone.now() - inactive_after())
         return queryset.filter({"yes": unseen, "no": ~unseen}.get(self.value() or "", Q()))
 
 

@@ -6,7 +6,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from devices.models import INACTIVE_AFTER, Device, Enrolment, Presence, Source
+from devices.models import Device, Enrolment, Presence, Source, inactive_after
 
 
 class DeviceFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter is not typed
@@ -18,7 +18,9 @@ class DeviceFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fi
     is_new = django_filters.BooleanFilter(
         method="by_newness", label="asked to join and was never let in"
     )
-    is_inactive = django_filters.BooleanFilter(method="by_activity", label="unseen for a day")
+    is_inactive = django_filters.BooleanFilter(
+        method="by_activity", label="unseen for NVR_INACTIVE_HOURS"
+    )
 
     class Meta:
         model = Device
@@ -36,7 +38,7 @@ class DeviceFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fi
 
     def by_activity(self, rows: QuerySet[Device], name: str, value: bool) -> QuerySet[Device]:
         del name
-        unseen = Q(last_seen_at__lte=timezone.now() - INACTIVE_AFTER)
+        unseen = Q(last_seen_at__lte=timezone.now() - inactive_after())
         return rows.filter(unseen if value else ~unseen)
 
 

@@ -12,12 +12,16 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-INACTIVE_AFTER = timedelta(hours=24)
 # Every cold boot asks for one more key. Those that were never used are dead weight beyond these;
 # so many, because a stranger who floods the door must not push out the key that a camera was
 # given a second ago and has not used yet.
 MAX_UNUSED_KEYS_PER_DEVICE = 100
 LONGEST_PAUSE = timedelta(seconds=120)  # of a source: whoever asked for it may have been killed
+
+
+def inactive_after() -> timedelta:
+    """After so long without a word a camera is missing, even one that went to sleep."""
+    return timedelta(hours=settings.NVR.inactive_hours)
 
 
 class Presence(models.TextChoices):
@@ -156,8 +160,8 @@ class Device(models.Model):
         return self.mac.replace(":", "-")
 
     def is_inactive(self, at: datetime) -> bool:
-        """Unseen for a day: shown apart, its key stays good for ever."""
-        return at - self.last_seen_at >= INACTIVE_AFTER
+        """Unseen for `inactive_after`: shown apart, its key stays good for ever."""
+        return at - self.last_seen_at >= inactive_after()
 
 
 class DeviceKeyQuerySet(models.QuerySet["DeviceKey"]):

@@ -42,6 +42,8 @@ def sentence(
 
 def _away(device: Device, now: datetime) -> str:
     when = since(device.presence_since, now)
+    if device.presence == Presence.ASLEEP and device.is_inactive(now):
+        return f"Missing: asleep since {when} and not heard of"
     if device.presence == Presence.ASLEEP:
         return f"Asleep since {when}, wakes on motion"
     if device.presence == Presence.REGISTERED:

@@ -47,6 +47,7 @@ class Environment:
     trusted_networks: tuple[Network, ...]
     cors_origins: tuple[str, ...]
     registration: RegistrationMode | None
+    inactive_hours: int
     segment_seconds: int
     retention_days: int | None
     asgi_server: str
@@ -131,6 +132,7 @@ def read_environment(env: Mapping[str, str]) -> Environment:
             env, "CORS_ORIGINS", default="http://localhost:8080,http://localhost:3000"
         ),
         registration=_choice(env, "NVR_REGISTRATION", REGISTRATION_MODES, None),
+        inactive_hours=_int(env, "NVR_INACTIVE_HOURS", 24, 1, 24 * 365),
         segment_seconds=_int(env, "NVR_SEGMENT_SECONDS", 30, 2, 300),
         retention_days=_optional_int(env, "NVR_RETENTION_DAYS", 1, 3650),
         asgi_server=_choice(env, "NVR_ASGI_SERVER", ASGI_SERVERS, "daphne") or "daphne",

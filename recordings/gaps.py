@@ -3,20 +3,23 @@
 A hole is a silence of more than GAP_MS, as the timeline draws it; what is in the spool counts as
 kept. Its cause is what a camera's events say around its beginning, else the state the camera was
 in. A source that is tried again and again says several things during one hole: the last counts.
+Of a camera that was just gone its next boot may tell why, and the signal it had last.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import F
 
-from devices.models import Device, DeviceEvent
+from devices.models import Device, DeviceEvent, Presence, inactive_after
 from devices.services import RECORDER_GONE, RECORDER_STOPPED
 from recordings.exceptions import BadSegmentError
 from recordings.models import Deletion
@@ -28,15 +31,25 @@ MAX_SPAN_MS = 7 * 24 * 3600 * 1000
 _AROUND_MS = 15_000
 # When a recorder was killed is known to the minute only (devices.reports.mark_disconnected).
 _RECORDER_BEFORE_MS = 90_000
+# A reset that ended the video shows in a boot that follows at once: joining the Wi-Fi comes later.
+_BOOT_MS = 60_000
+WEAK_SIGNAL_DBM = -80  # below it an ESP32 loses more than it gets through
 
 Kind = DeviceEvent.Kind
 _STATES = (Kind.CONNECTED, Kind.DISCONNECTED, Kind.ASLEEP)
-_KINDS = (*_STATES, Kind.STALLED, Kind.PAUSED, Kind.ERROR, Kind.LIMIT)
+_KINDS = (*_STATES, Kind.BOOTED, Kind.STALLED, Kind.PAUSED, Kind.ERROR, Kind.LIMIT)
 
 
 class Cause(StrEnum):
     ASLEEP = "asleep"
+    MISSING = "missing"
     OFFLINE = "offline"
+    WEAK_SIGNAL = "weak_signal"
+    POWER = "power"
+    BROWNOUT = "brownout"
+    CRASH = "crash"
+    WATCHDOG = "watchdog"
+    RESTARTED = "restarted"
     STALLED = "stalled"
     REFUSED = "refused"
     PAUSED = "paused"
@@ -59,6 +72,7 @@ class _Event(NamedTuple):
     at_ms: int
     kind: str
     detail: str
+    rssi_dbm: int | None
 
 
 class _Why(NamedTuple):
@@ -71,17 +85,35 @@ class _Why(NamedTuple):
 
 _UNKNOWN = _Why(0, Cause.UNKNOWN, "No video, and nothing says why")
 _NO_PICTURE = _Why(1, Cause.STALLED, "Connected, but sent no picture")
+_ASLEEP = _Why(3, Cause.ASLEEP, "Asleep")
 # Kinds of events whose own words play no part.
 _WORDLESS: dict[str, _Why] = {
-    Kind.ASLEEP: _Why(3, Cause.ASLEEP, "Asleep"),
+    Kind.ASLEEP: _ASLEEP,
     Kind.STALLED: _NO_PICTURE,
     Kind.CONNECTED: _NO_PICTURE,
 }
+# What cameras say of why they booted: the cause, what happened, and what may have been the case
+# when the boot came long after the video ended.
+_RESETS: dict[str, tuple[Cause, str, str]] = {
+    "power_on": (Cause.POWER, "It lost its power", "it had been without power"),
+    "brownout": (
+        Cause.BROWNOUT,
+        "Its supply voltage fell too low, which restarted it",
+        "a supply voltage that fell too low had restarted it",
+    ),
+    "panic": (Cause.CRASH, "Its firmware crashed and restarted", "its firmware had crashed"),
+    "watchdog": (Cause.WATCHDOG, "Its firmware hung and was restarted", "its firmware had hung"),
+    "software": (Cause.RESTARTED, "It restarted itself", "it had restarted itself"),
+}
+_WAKES = ("motion", "timer")
+# Only that nothing came is known: a boot explains these.
+_VAGUE = (Cause.OFFLINE, Cause.STALLED, Cause.UNKNOWN, Cause.WEAK_SIGNAL)
 
 
 def gaps(device_pk: int, start_ms: int, end_ms: int) -> list[Gap]:
     """Oldest first, within `[start_ms, end_ms)` and up to now. Raises Device.DoesNotExist."""
-    device = Device.objects.only("mac", "created_at").get(pk=device_pk)
+    fields = ("mac", "created_at", "presence", "last_seen_at")
+    device = Device.objects.only(*fields).get(pk=device_pk)
     end_ms = min(end_ms, time.time_ns() // 1_000_000)
     spans = coverage([device_pk], start_ms, end_ms)[device_pk]
     spans = _merged([*spans, *_spool_spans(device, start_ms, end_ms)])
@@ -92,11 +124,11 @@ def gaps(device_pk: int, start_ms: int, end_ms: int) -> list[Gap]:
         return []
     deleted = _deleted_spans(device_pk, start_ms, end_ms)
     events = _events(device_pk, start_ms, end_ms)
+    missing_ms = _missing_since_ms(device)
     found: list[Gap] = []
     for hole in holes:
         for start, end in _holes(deleted, *hole):
-            why = _why((start, end), events)
-            found.append(Gap(start, end, why.cause.value, why.sentence))
+            found.extend(_told(start, end, _why((start, end), events), missing_ms))
         gone = ((max(start, hole[0]), min(end, hole[1])) for start, end in deleted)
         found.extend(
             Gap(start, end, Cause.DELETED.value, "The video was deleted")
@@ -164,19 +196,37 @@ def _events(device_pk: int, start_ms: int, end_ms: int) -> list[_Event]:
     first = from_ms(max(0, start_ms - _RECORDER_BEFORE_MS))
     states = rows.filter(kind__in=_STATES, at__lt=first).order_by("-at", "-pk")
     during = rows.filter(kind__in=_KINDS, at__gte=first, at__lt=from_ms(end_ms))
-    fields = ("at", "kind", "detail")
+    fields = ("at", "kind", "detail", "rssi_dbm")
     found = [
         *states.values_list(*fields)[:1],
         *during.order_by(F("at").asc(), "pk").values_list(*fields),
     ]
-    return [_Event(to_ms(at), kind, detail) for at, kind, detail in found]
+    return [_Event(to_ms(at), *rest) for at, *rest in found]
+
+
+def _missing_since_ms(device: Device) -> int | None:
+    """Of a camera that sleeps: from when on that is no longer expected. None: it is not asleep."""
+    if device.presence != Presence.ASLEEP:
+        return None
+    return to_ms(device.last_seen_at + inactive_after())
+
+
+def _told(start: int, end: int, why: _Why, missing_ms: int | None) -> Iterator[Gap]:
+    if why.cause != Cause.ASLEEP or missing_ms is None or end <= missing_ms:
+        yield Gap(start, end, why.cause.value, why.sentence)
+        return
+    if start < missing_ms:
+        yield Gap(start, missing_ms, why.cause.value, why.sentence)
+    hours = inactive_after() // timedelta(hours=1)
+    sentence = f"Missing: it went to sleep and was not heard of for {hours} h"
+    yield Gap(max(start, missing_ms), end, Cause.MISSING.value, sentence)
 
 
 def _why(hole: Span, events: Sequence[_Event]) -> _Why:
     start, end = hole
     state = _UNKNOWN
     worded: list[_Why] = []
-    general: list[_Why] = []
+    general: list[tuple[bool, _Why]] = []
     for event in events:
         why = _explained(event)
         is_at_start = start - _AROUND_MS <= event.at_ms <= start + _AROUND_MS
@@ -188,12 +238,32 @@ def _why(hole: Span, events: Sequence[_Event]) -> _Why:
             if why.weight == 2:
                 worded.append(why)
             elif why.weight == 1 and event.kind != Kind.CONNECTED:
-                general.append(why)
+                general.append((event.kind == Kind.STALLED, why))
     if worded:
         return worded[-1]
     # A camera that hangs up was silent first, so a connection that ended says more.
-    general.sort(key=lambda why: why.cause == Cause.STALLED)
-    return general[0] if general else state
+    general.sort(key=itemgetter(0))
+    plain = general[0][1] if general else state
+    return _by_boot(hole, events, plain) if plain.cause in _VAGUE else plain
+
+
+def _by_boot(hole: Span, events: Sequence[_Event], plain: _Why) -> _Why:
+    """`plain`, unless the next boot of the camera says more."""
+    start, end = hole
+    boots = (event for event in events if event.kind == Kind.BOOTED)
+    boot = next((event for event in boots if start - _AROUND_MS <= event.at_ms < end), None)
+    if boot is None:
+        return plain
+    if boot.detail in _WAKES:  # only who slept is woken; what it said before got lost
+        return _Why(1, Cause.ASLEEP, "Asleep, though it could not say so")
+    if boot.detail not in _RESETS:
+        return plain
+    cause, what, later = _RESETS[boot.detail]
+    if boot.at_ms <= start + _BOOT_MS:
+        return _Why(1, cause, what)
+    if plain.cause == Cause.WEAK_SIGNAL:
+        return plain  # known of the moment it went, which the boot is not
+    return _Why(1, cause, f"{plain.sentence}; when it came back {later}")
 
 
 def _is_end_of_recorder(event: _Event, why: _Why, start_ms: int) -> bool:
@@ -204,14 +274,25 @@ def _explained(event: _Event) -> _Why:
     detail = event.detail.strip().rstrip(".")
     match event.kind:
         case Kind.DISCONNECTED:
-            return _disconnected(detail, is_sentence=event.detail.rstrip().endswith("."))
+            why = _disconnected(detail, is_sentence=event.detail.rstrip().endswith("."))
+            return _with_signal(why, event)
         case Kind.PAUSED:
             return _Why(2, Cause.PAUSED, detail)
         case Kind.LIMIT if detail.startswith("Disconnected"):
             return _Why(2, Cause.REFUSED, detail)
         case Kind.ERROR:
             return _failed(detail)
-    return _WORDLESS.get(event.kind, _UNKNOWN)
+    return _with_signal(_WORDLESS.get(event.kind, _UNKNOWN), event)
+
+
+def _with_signal(why: _Why, event: _Event) -> _Why:
+    """That the camera was hardly to be heard before it fell silent is why."""
+    rssi = event.rssi_dbm
+    if why.cause not in _VAGUE or why.weight != 1 or rssi is None or rssi > WEAK_SIGNAL_DBM:
+        return why
+    return why._replace(
+        cause=Cause.WEAK_SIGNAL, sentence=f"{why.sentence}: its Wi-Fi signal was weak, {rssi} dBm"
+    )
 
 
 def _failed(detail: str) -> _Why:

@@ -86,7 +86,7 @@ async function welcome(cameras) {
   if (isWelcoming) return;
   isWelcoming = true;
   const head = h("header", { class: "welcome-head" }, icon("camera"), h("h2", {}, "No camera yet"),
-    h("p", {}, cameras.length ? "None of your cameras was seen for a day. They keep their keys and come back by themselves." : "Everything is running and ready to record. Add the first camera:"));
+    h("p", {}, cameras.length ? "None of your cameras was seen for long. They keep their keys and come back by themselves." : "Everything is running and ready to record. Add the first camera:"));
   const cards = await Promise.all([esp32Card(), simulatedCard({ cameras })]);
   if (isWelcoming) place.replaceChildren(h("div", { class: "welcome" }, head, h("div", { class: "columns" }, cards)));
 }

@@ -90,3 +90,9 @@ class TestSource:
         assert said == "Since 14:02: No"
         said = sentence(device, live(), is_waiting=False, now=NOW, alive_nodes={1})
         assert said == "Live and recorded, 10 frames a second"
+
+
+def test_a_camera_that_sleeps_for_more_than_a_day_is_missing() -> None:
+    slept = NOW - timedelta(hours=24)
+    assert say("asleep", slept + timedelta(seconds=1)) == "Asleep since 14:02, wakes on motion"
+    assert say("asleep", slept) == "Missing: asleep since 14:02 and not heard of"
