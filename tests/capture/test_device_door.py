@@ -315,11 +315,13 @@ async def test_ten_thousand_tiny_messages_are_stopped_and_cost_no_other_camera(
 
 
 async def test_five_times_the_frames_are_stopped(web: Web, cleanup: list[Camera]) -> None:
+    before = time.monotonic()
     camera = await web.dial(18)
     cleanup.append(camera)
     camera.writer.write(masked(BINARY, PICTURE) * 400)
     assert await camera.close_code() == (4429, "more than 60 frames a second")
-    await eventually(lambda: spooled(web, 18) == 240)
+    refilled = int((time.monotonic() - before) * 60)  # nothing, unless the machine is busy
+    await eventually(lambda: 240 <= spooled(web, 18) <= 240 + refilled)
 
 
 @pytest.mark.parametrize("way", ["whole", "fragments"])

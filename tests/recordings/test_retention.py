@@ -408,7 +408,7 @@ def test_a_full_disk_is_cleared_with_the_database_on_it(tmp_path: Path) -> None:
             check=False,
         )
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
     assert run.returncode == 0, run.stderr
     assert "filled: No space left on device" in run.stdout
     assert "free before: 0" in run.stdout
