@@ -26,6 +26,8 @@ class Peer:
         self.recorder = recorder
         self.request = b""
         self._buffer = bytearray()
+        self._answers_pings = False
+        self._on_text: Callable[[str], None] | None = None
 
     def read_request(self) -> bool:
         while b"\r\n\r\n" not in self.request or not self._has_body():
@@ -55,9 +57,16 @@ class Peer:
             b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n" + behind
         )
 
-    def listen(self, seconds: float = 20) -> None:
+    def listen(
+        self,
+        seconds: float = 20,
+        *,
+        answers_pings: bool = False,
+        on_text: Callable[[str], None] | None = None,
+    ) -> None:
         """Keeps what comes in `recorder.messages` until the end of the connection."""
         self.socket.settimeout(seconds)
+        self._answers_pings, self._on_text = answers_pings, on_text
         while data := self.socket.recv(65536):
             self._buffer += data
             while self._take_frame():
@@ -79,7 +88,12 @@ class Peer:
         mask = bytes(buffer[start : start + 4]) * (length // 4 + 1)
         body = bytes(buffer[start + 4 : start + 4 + length])
         plain = int.from_bytes(body, "big") ^ int.from_bytes(mask[:length], "big")
-        self.recorder.messages.append((buffer[0] & 0x0F, plain.to_bytes(length, "big")))
+        opcode, payload = buffer[0] & 0x0F, plain.to_bytes(length, "big")
+        self.recorder.messages.append((opcode, payload))
+        if opcode == PING and self._answers_pings:
+            self.send(bytes([0x80 | PONG, length]) + payload)
+        elif opcode == TEXT and self._on_text is not None:
+            self._on_text(payload.decode())
         del buffer[: start + 4 + length]
         return True
 
@@ -95,14 +109,18 @@ def accept_registration(peer: Peer) -> None:
     peer.send(registered())
 
 
+def refuse_download(peer: Peer) -> None:
+    peer.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+
 def accept_camera(peer: Peer) -> None:
     peer.upgrade()
     peer.listen()
 
 
 class BadRecorder:
-    """On 127.0.0.1. `enrolments` and `dials` count the requests that came through TLS; `requests`
-    holds them whole, `connections` counts also those that ended before.
+    """On 127.0.0.1. `enrolments`, `dials` and `downloads` count the requests that came through TLS;
+    `requests` holds them whole, `connections` counts also those that ended before.
     """
 
     def __init__(
@@ -111,9 +129,11 @@ class BadRecorder:
         *,
         on_register: Answer = accept_registration,
         on_dial: Answer = accept_camera,
+        on_download: Answer = refuse_download,
     ) -> None:
         self._context, self._on_register, self._on_dial = context, on_register, on_dial
-        self.enrolments = self.dials = self.connections = 0
+        self._on_download = on_download
+        self.enrolments = self.dials = self.downloads = self.connections = 0
         self.requests: list[bytes] = []
         self.messages: list[tuple[int, bytes]] = []
         self._threads: list[threading.Thread] = []
@@ -177,6 +197,9 @@ class BadRecorder:
         if peer.request.startswith(b"POST /register "):
             self.enrolments += 1
             self._on_register(peer)
-        else:
+        elif peer.request.startswith(b"GET /ws "):
             self.dials += 1
             self._on_dial(peer)
+        else:
+            self.downloads += 1
+            self._on_download(peer)

@@ -62,6 +62,17 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def build_version(programs: Programs, version: str) -> Path:
+    """The same firmware as `programs.host`, called `version`."""
+    made = programs.host.with_name(f"roostcam-host-{version}")
+    with (OUTPUT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            done = make("version", f"OUT={programs.host.parent}", f"VERSION={version}")
+            assert done.returncode == 0, done.stdout[-6000:]
+    return made
+
+
 def unit_tests() -> list[tuple[str, str]]:
     """(suite, name) of every test, read from the sources: the names are needed before a build."""
     declared = re.compile(r"^TEST\((\w+), (\w+)\)", re.MULTILINE)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from capture.media import counting
-from tests.firmware.build import Programs, build, missing
+from tests.firmware import images
+from tests.firmware.build import Programs, build, build_version, missing
 from tests.firmware.host import CAMERA_NUMBER
 
 PICTURES = 400
@@ -19,6 +20,12 @@ def programs() -> Programs:
     if reason := missing():
         pytest.skip(reason)
     return build()
+
+
+@pytest.fixture(scope="session")
+def newer(programs: Programs) -> Path:
+    """The same firmware as version `images.NEWER`."""
+    return build_version(programs, images.NEWER)
 
 
 @pytest.fixture(scope="session")

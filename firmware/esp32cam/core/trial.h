@@ -18,8 +18,9 @@ struct UpdateReport {
   void set(const char* new_state, const char* new_version, const char* new_detail);
 };
 
-// The note "trial" in the storage holds a letter and the version on trial. It is written before the
-// new program can run and erased when it is kept, or when the recorder knows that it was not.
+// The note "trial" in the storage holds a letter, the version on trial and, behind a blank, the one
+// before it. It is written before the new program can run and erased when that is kept, or when the
+// recorder knows that it was not.
 class Trial {
  public:
   explicit Trial(const Hardware& hardware) : hardware_(hardware) {}
@@ -35,10 +36,12 @@ class Trial {
   void forget();  // the recorder was told
 
  private:
-  bool note(char letter, const char* version);
+  bool note(char letter);
 
   const Hardware& hardware_;
   bool is_on_ = false;
+  char version_[kMaxVersionBytes + 1] = "";
+  char before_[kMaxVersionBytes + 1] = "";
 };
 
 }  // namespace roost

@@ -1,16 +1,22 @@
 #include "jpeg_folder.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <chrono>
 #include <filesystem>
 
 namespace roost::host {
 
 namespace files = std::filesystem;
 
-JpegFolder::JpegFolder(Console& console, Storage& state, std::string folder)
+JpegFolder::JpegFolder(Console& console, Storage& state, std::string folder,
+                       const std::string& taken)
     : console_(console), state_(state), folder_(std::move(folder)) {
+  if (!taken.empty()) taken_ = fopen(taken.c_str(), "ae");
   if (state_.load("place.bin", &next_, sizeof next_) != sizeof next_) next_ = 0;
+}
+
+JpegFolder::~JpegFolder() {
+  if (taken_ != nullptr) fclose(taken_);
 }
 
 bool JpegFolder::apply(const PictureSettings& settings) {
@@ -37,6 +43,12 @@ bool JpegFolder::take(Picture* into) {
   picture_.resize(1 << 20);
   picture_.resize(fread(picture_.data(), 1, picture_.size(), file));
   fclose(file);
+  if (taken_ != nullptr) {
+    // Not the camera's own clock: this is what its recordings are compared with.
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+    fprintf(taken_, "%u %lld\n", next_, static_cast<long long>(now_ms));
+  }
   ++next_;
   *into = {picture_.data(), picture_.size(), nullptr};
   return true;

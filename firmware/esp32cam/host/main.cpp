@@ -55,7 +55,7 @@ State live(const Options& options, int slot, BootReason reason) {
   HostWifi wifi(options.state);
   MdnsDiscovery discovery(clock, options.mdns);
   OpensslSocket tls(clock);
-  JpegFolder camera(console, storage, options.jpegs);
+  JpegFolder camera(console, storage, options.jpegs, options.taken);
   PosixBoard board(options.mac, reason);
   FileSlots slots(storage, options.state, options.factory, slot, options.slot_bytes);
   OpensslCrypto crypto;

@@ -27,7 +27,8 @@ constexpr char kUsage[] =
     "wifi,\n"
     "                        browse, backoff, longest, refused, settled, awake, weary, stuck,\n"
     "                        download, stall, trial, portal, request, linger\n"
-    "  --report FILE         the figures, as JSON, when a life ends\n";
+    "  --report FILE         the figures, as JSON, when a life ends\n"
+    "  --taken FILE          gets the number and the epoch ms of every picture that is taken\n";
 
 bool set_time(const char* text, Timing* timing) {
   const struct {
@@ -98,6 +99,7 @@ bool take_option(const std::string& name, const char* value, Options* into) {
   if (name == "--slot") return into->slot = atoi(value), true;
   if (name == "--factory") return into->factory = value, true;
   if (name == "--slot-bytes") return into->slot_bytes = strtoul(value, nullptr, 10), true;
+  if (name == "--taken") return into->taken = value, true;
   if (name == "--report") return into->report = value, true;
   if (name == "--set") return into->set_up.emplace_back(value), true;
   if (name == "--server") return add_server(value, &into->set_up);

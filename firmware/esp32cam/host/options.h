@@ -11,6 +11,7 @@ namespace roost::host {
 struct Options {
   std::string state;  // a folder: the flash
   std::string jpegs;  // a folder: what the camera sees
+  std::string taken;  // a file for the time of every picture; none when empty
   std::string mdns = "off";
   std::string access_point;  // "HTTP:DNS", ports on loopback, 0 for any; empty: there is none
   int slot = -1;             // of the program that runs; -1: nobody started it from one

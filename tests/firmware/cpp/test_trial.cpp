@@ -8,7 +8,7 @@ namespace {
 
 // The new program's first life.
 struct OnTrial : Bench {
-  OnTrial() { storage.entries["trial"] = std::string("i") + own_version(); }
+  OnTrial() { storage.entries["trial"] = std::string("i") + own_version() + " 0.0.1"; }
 };
 
 }  // namespace
@@ -51,7 +51,7 @@ TEST(trial, ends_after_three_minutes_wherever_the_camera_is) {
     CHECK(camera.clock.time_ms >= 180000 && camera.clock.time_ms < 215000);
     CHECK_NUMBER(camera.slots.rolled_back, 1);
     CHECK_NUMBER(camera.board.slept, 0);
-    CHECK_TEXT(camera.storage.entries["trial"], std::string("l") + own_version());
+    CHECK_TEXT(camera.storage.entries["trial"], std::string("l") + own_version() + " 0.0.1");
   }
 }
 
@@ -87,7 +87,7 @@ TEST(trial, is_reported_by_the_old_program_once) {
                {'l', "none of its pictures reached the recorder in time"}};
   for (const auto& one : cases) {
     Bench camera;
-    camera.storage.entries["trial"] = std::string(1, one.letter) + "99.0.1";
+    camera.storage.entries["trial"] = std::string(1, one.letter) + "99.0.1 " + own_version();
     camera.boot(BootReason::power_on);
     camera.run_until([&] { return camera.machine->state() == State::wifi; });
     camera.boot(BootReason::power_on);  // the recorder has not heard it yet
@@ -100,6 +100,24 @@ TEST(trial, is_reported_by_the_old_program_once) {
     CHECK_NUMBER(camera.peer.count(1, "rolled_back"), 1);
     CHECK_NUMBER(camera.slots.rolled_back, 0);
   }
+}
+
+TEST(trial, is_that_of_a_program_too_that_calls_itself_otherwise) {
+  Bench camera;
+  camera.storage.entries["trial"] = "i99.0.1 0.0.1";
+  camera.wifi.is_there = false;
+  camera.boot(BootReason::software);
+  camera.run_until([&] { return camera.machine->state() == State::reboot; });
+  CHECK_NUMBER(camera.slots.rolled_back, 1);
+}
+
+TEST(trial, does_not_concern_a_third_program) {
+  Bench camera;
+  camera.storage.entries["trial"] = "s99.0.1 0.0.1";
+  camera.boot(BootReason::power_on);
+  camera.run_until([&] { return camera.peer.count(2, "picture") > 0; });
+  CHECK_NUMBER(camera.slots.rolled_back, 0);
+  CHECK(camera.storage.entries.count("trial") == 0);
 }
 
 TEST(trial, goes_on_with_the_only_program_there_is) {
@@ -115,7 +133,8 @@ TEST(trial, goes_on_with_the_only_program_there_is) {
 
 TEST(trial, survives_a_note_that_makes_no_sense) {
   for (const std::string& note : {std::string(), std::string("i"), std::string(200, 'x'),
-                                  std::string("\0\xff\x01", 3)}) {
+                                  std::string("\0\xff\x01", 3), std::string("i1.0.0"),
+                                  std::string(" "), "i9.9.9 " + std::string(60, '9')}) {
     Bench camera;
     camera.storage.entries["trial"] = note;
     camera.boot();

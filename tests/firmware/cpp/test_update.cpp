@@ -205,7 +205,7 @@ TEST(update, installs_what_its_key_signed_and_starts_it) {
   CHECK_TEXT(camera.slots.image, std::string(5000, 'i'));
   CHECK(camera.slots.is_active);
   CHECK_NUMBER(camera.board.rebooted, 1);
-  CHECK_TEXT(camera.storage.entries["trial"], std::string("i") + kNewer);
+  CHECK_TEXT(camera.storage.entries["trial"], std::string("i") + kNewer + " " + own_version());
   const std::string& request = camera.peer.requests[2];
   CHECK(request.find("GET /f/1/ HTTP/1.1\r\nHost: 10.0.0.2:3443\r\n") == 0);
   CHECK(request.find("X-API-Key: key-one") != std::string::npos);
