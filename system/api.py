@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from devices.models import Device
+from devices.models import Device, Enrolment
 from devices.permissions import IsAdmin, IsOperator, IsViewer, has_role, role_of
 from system import preferences, status
 from system.exceptions import SettingIsFixed, SupervisorUnavailable
@@ -49,7 +49,7 @@ class SystemView(APIView):
         """
         user: Any = request.user
         facts = status.gather(
-            devices=list(Device.objects.for_user(user)),
+            devices=list(Device.objects.for_user(user).exclude(enrolment=Enrolment.PENDING)),
             is_trusted=has_role(user, "operator"),
             now=timezone.now(),
         )

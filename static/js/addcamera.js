@@ -13,7 +13,7 @@ import { SimulatedStep } from "./add/simulated.js";
 
 const KINDS = {
   network: ["network", "Network camera", "Any camera with RTSP, ONVIF or MJPEG. It is found by itself or reached by its address."],
-  esp32: ["chip", "ESP32-CAM", "Flash it once; it registers itself and dials in."],
+  esp32: ["chip", "ESP32-CAM", "Flash it once, set it up with your phone; it registers itself and dials in."],
   usb: ["usb", "USB camera", "A webcam plugged into the recorder or another machine of yours."],
   pi: ["board", "Raspberry Pi camera", "The camera on the Pi's own ribbon cable."],
   simulated: ["demo", "Simulated camera", "No camera at hand? Try everything with one that draws its own pictures."],
@@ -64,7 +64,7 @@ const plain = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && 
 function drawStep(kind) {
   const onSaved = (id) => go(`?added=${id}`);
   title.textContent = KINDS[kind][1];
-  step = { network: () => new NetworkStep({ memory, onSaved }), esp32: () => new Esp32Step({ cameras }), simulated: () => new SimulatedStep({ cameras, onSaved }) }[kind]?.()
+  step = { network: () => new NetworkStep({ memory, onSaved }), esp32: () => new Esp32Step({ cameras, memory }), simulated: () => new SimulatedStep({ cameras, onSaved }) }[kind]?.()
     ?? new LocalStep(kind, { onSaved });
   place.replaceChildren(step.element);
 }
@@ -103,7 +103,7 @@ back.addEventListener("click", (event) => {
 addEventListener("popstate", draw);
 
 if (await mayOperate()) {
-  cameras = await all("devices/", { ordering: "position" });
+  cameras = await all("devices/", { ordering: "position", is_new: false });
   draw();
 } else {
   place.replaceChildren(notice("Your account may watch cameras, not add them. Somebody who manages this recorder can.", { kind: "is-info", icon: "info" }));

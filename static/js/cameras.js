@@ -1,9 +1,10 @@
 // All cameras with their state; new ones wait here for approval.
 
-import { get, isAdmin, mayOperate, post, put } from "./lib/api.js";
-import { isPending, kindOf, refreshCameras, stateOf, watchCameras } from "./lib/cameras.js";
+import { get, isAdmin, mayOperate, put } from "./lib/api.js";
+import { kindOf, stateOf, watchCameras } from "./lib/cameras.js";
 import { button, confirmed, h, icon, isSelectedIn, notice, nothing, redraw, toast } from "./lib/dom.js";
 import { nodesCard } from "./cameras/nodes.js";
+import { RequestsCard } from "./cameras/requests.js";
 import { ago, exact } from "./lib/time.js";
 
 const place = document.getElementById("cameras");
@@ -12,28 +13,10 @@ let known = [];
 let lastDrawn = "";
 const isOperator = await mayOperate();
 const isOwner = await isAdmin();
+const requests = new RequestsCard();
 const nodes = isOwner ? await nodesCard().catch(() => null) : null; // without it the cameras still show
 
 const addLink = () => h("a", { class: "button is-primary", href: "/cameras/add" }, icon("plus"), "Add a camera");
-
-async function approve(camera) {
-  try {
-    await post(`devices/${camera.id}/approve/`);
-    toast(`${camera.name} is let in`);
-  } catch (error) { toast(error.message, "bad"); }
-  refreshCameras();
-}
-
-function waitingCard(cameras) {
-  return h("section", { class: "card is-flush" },
-    h("div", { class: "card-head" }, h("h2", {}, "Waiting for approval"), h("p", { class: "hint" }, "These asked to join. Let in only what you know: compare the hardware address with the one printed on the camera.")),
-    h("table", { class: "table is-cards" }, h("tbody", {}, cameras.map((camera) => h("tr", {},
-      h("td", { class: "wide" }, h("a", { class: "name", href: `/cameras/${camera.id}` }, camera.name)),
-      h("td", { class: "mono" }, camera.mac),
-      h("td", {}, camera.address ?? ""),
-      h("td", { class: "muted" }, ago(Date.parse(camera.last_seen_at))),
-      h("td", { class: "actions" }, isOwner && button("Approve", { kind: "is-primary", icon: "check", onclick: () => approve(camera) })))))));
-}
 
 function row(camera) {
   const state = stateOf(camera);
@@ -60,16 +43,14 @@ function table(title, cameras) {
 }
 
 function draw(cameras) {
-  const waiting = cameras.filter(isPending);
-  const active = cameras.filter((camera) => !isPending(camera) && !camera.is_inactive);
-  const inactive = cameras.filter((camera) => !isPending(camera) && camera.is_inactive);
+  const active = cameras.filter((camera) => !camera.is_inactive);
+  const inactive = cameras.filter((camera) => camera.is_inactive);
   const sections = [
-    waiting.length && waitingCard(waiting),
     active.length && table(active.length === 1 ? "1 camera" : `${active.length} cameras`, active),
-    inactive.length && table("Not seen for a day", inactive),
-    !cameras.length && h("section", { class: "card" }, nothing("No camera has registered yet. ", isOperator && addLink())),
+    inactive.length && table("Not seen for long", inactive),
+    !cameras.length && h("section", { class: "card" }, nothing("No camera yet. ", isOperator && addLink())),
   ].filter(Boolean);
-  redraw(place, h("div", { class: "fields" }, sections, nodes));
+  redraw(place, h("div", { class: "fields" }, requests.element, sections, nodes));
 }
 
 watchCameras((cameras, error) => {

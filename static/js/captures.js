@@ -19,7 +19,7 @@ const KINDS = { jpg: ["Pictures", ["jpg"]], video: ["Videos", ["mp4", "h264"]], 
 const OWN_EVERY_MS = 5 * SECOND;
 
 const isOperator = await mayOperate();
-let [own, cameras] = await Promise.all([get("camera/"), all("devices/", { ordering: "position" })]);
+let [own, cameras] = await Promise.all([get("camera/"), all("devices/", { ordering: "position", is_new: false })]);
 
 const gallery = new Gallery({
   place: document.getElementById("captures"), page: document.querySelector(".gallery-page"),

@@ -15,7 +15,7 @@ const KEYS = ["camera", "day", "search", "locked", "group"];
 const NO_FILTER = { camera: "", day: null, search: "", locked: false, group: "" };
 
 const isOperator = await mayOperate();
-const cameras = await all("devices/", { ordering: "position" });
+const cameras = await all("devices/", { ordering: "position", is_new: false });
 
 const gallery = new Gallery({
   place: document.getElementById("clips"), page: document.querySelector(".gallery-page"),

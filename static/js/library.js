@@ -8,7 +8,7 @@ import { bytes, dayName, dayStart, duration, fromIsoDate, hourMinute, isoDate } 
 const place = document.getElementById("library");
 const filter = document.getElementById("library-filter");
 const isOperator = await mayOperate();
-const cameras = await all("devices/", { ordering: "position" });
+const cameras = await all("devices/", { ordering: "position", is_new: false });
 const nameOf = (id) => cameras.find((camera) => camera.id === id)?.name ?? `Camera ${id}`;
 
 function shown() {

@@ -137,7 +137,7 @@ async function tokensCard() {
 }
 
 try {
-  const [settings, cameras] = await Promise.all([get("settings/"), all("devices/", { ordering: "position" })]);
+  const [settings, cameras] = await Promise.all([get("settings/"), all("devices/", { ordering: "position", is_new: false })]);
   place.append(h("div", { class: "columns" },
     group("registration", "New cameras", settings.registration, drawRegistration),
     group("retention", "How long recordings are kept", settings.retention, drawRetention),

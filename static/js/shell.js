@@ -2,13 +2,17 @@
 
 import { watchCameras, worstOf } from "./lib/cameras.js";
 import { announce, h, icon } from "./lib/dom.js";
+import { linesOf, watchRequests } from "./lib/enrolment.js";
 
 const UNRECORDED_FOR_MS = 10_000;
 const THEMES = ["auto", "dark", "light"];
 const NAMES = { auto: "Auto", dark: "Dark", light: "Light" };
 
 const line = document.getElementById("topline");
+const MOST_COUNTED = 99;
 let unrecorded = { key: "", since: 0 };
+let cameras = [];
+let requests = { count: 0, results: [] };
 
 /** A camera that just connected is not recorded for a moment; that is no news. */
 function isNews(worst) {
@@ -24,10 +28,31 @@ function showLine(item) {
     icon("attention"), h("span", {}, text))] : []));
 }
 
-watchCameras((cameras, error) => {
-  if (error) { showLine({ isBad: true, href: "/system", text: error.message }); return; }
+function showWorst() {
   const worst = worstOf(cameras);
-  showLine(isNews(worst) ? worst : null);
+  const asks = linesOf(requests);
+  showLine(isNews(worst) ? worst : asks && { isBad: false, href: "/cameras", text: asks });
+}
+
+watchCameras((fresh, error) => {
+  if (error) { showLine({ isBad: true, href: "/system", text: error.message }); return; }
+  cameras = fresh;
+  showWorst();
+});
+
+/** How many ask to join, on the rail, whatever else is wrong now. */
+function showCount({ count }) {
+  const link = document.querySelector('.rail-link[href="/cameras"]');
+  const badge = link.querySelector(".rail-count") ?? h("span", { class: "rail-count" });
+  if (!count) { badge.remove(); return; }
+  badge.replaceChildren(count > MOST_COUNTED ? `${MOST_COUNTED}+` : String(count), h("span", { class: "unseen" }, count === 1 ? " asks to join" : " ask to join"));
+  if (!badge.isConnected) link.append(badge);
+}
+
+watchRequests((found) => {
+  requests = found;
+  showCount(found);
+  showWorst();
 });
 
 function chosenTheme() {

@@ -18,7 +18,7 @@ const CAUSES_EVERY_MS = 60000; // why there is no video changes less often than 
 const ADDRESS_EVERY_MS = 1000;
 
 const place = document.getElementById("timeline");
-const cameras = (await all("devices/", { ordering: "position" })).filter((camera) => camera.enrolment !== "pending");
+const cameras = (await all("devices/", { ordering: "position", is_new: false })).filter((camera) => camera.enrolment !== "pending");
 const stage = h("div", { class: "stage" });
 const chips = h("div", { class: "chips", role: "group", "aria-label": "Cameras, up to four" });
 const clockFace = h("time", { class: "clock" });

@@ -22,6 +22,7 @@ PAGES = {
     "cameras": "/cameras",
     "camera": "/cameras/1",
     "add": "/cameras/add",
+    "add esp32": "/cameras/add?kind=esp32",
     "system": "/system",
     "settings": "/settings",
 }

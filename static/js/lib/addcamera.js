@@ -25,10 +25,12 @@ function steps(address) {
     h("li", {}, h("p", {}, "Switch it on. It registers itself and appears here, usually within ten seconds.")));
 }
 
+/** Of the older sketch, which is told everything before it is flashed. */
+export const sketchSteps = async () => steps(await recorderAddress());
+
 export async function esp32Card() {
-  const address = await recorderAddress();
-  return h("section", { class: "card" },
-    h("h2", {}, "Add an ESP32-CAM"), steps(address));
+  return h("section", { class: "card" }, h("h2", {}, "Add an ESP32-CAM"), await sketchSteps(),
+    h("p", { class: "row" }, h("a", { class: "button", href: "/cameras/add?kind=esp32" }, icon("chip"), "With Roost's firmware: by phone")));
 }
 
 /** Follows a simulated camera from the click to its first frame; `onReady` when it streams. */

@@ -1,4 +1,4 @@
-// The list of cameras, asked again every few seconds while the page is seen, and the words for their states.
+// The list of cameras that were let in, asked again every few seconds while the page is seen, and the words for their states.
 
 import { all } from "./api.js";
 import { sinceWhen } from "./time.js";
@@ -21,7 +21,7 @@ export function watchCameras(callback) {
 export async function refreshCameras() {
   clearTimeout(timer);
   try {
-    last = await all("devices/", { ordering: "position" });
+    last = await all("devices/", { ordering: "position", is_new: false });
     for (const callback of listeners) callback(last, null);
   } catch (error) {
     for (const callback of listeners) callback(last, error);
@@ -38,6 +38,9 @@ document.addEventListener("visibilitychange", () => {
 const KINDS = { esp32: "ESP32-CAM", simulated: "Simulated camera", network: "Network camera", usb: "USB camera", pi: "Raspberry Pi camera" };
 export const kindOf = (camera) => KINDS[camera.kind] ?? camera.kind;
 
+/** It went to sleep, and that is too long ago to be expected. */
+export const isMissing = (camera) => camera.presence === "asleep" && camera.is_inactive;
+
 export const isPending = (camera) => camera.enrolment === "pending";
 
 /** `kind` is one of the four meanings, `word` what it is called on the picture. */
@@ -47,6 +50,7 @@ export function stateOf(camera) {
     return camera.is_recording ? { kind: "live", word: "Recording" } : { kind: "attention", word: "Not recording" };
   }
   if (camera.source) return sourceState(camera);
+  if (isMissing(camera)) return { kind: "attention", word: "Missing" };
   if (camera.presence === "asleep") return { kind: "asleep", word: "Asleep" };
   if (camera.presence === "online") return { kind: "good", word: "Connected" };
   if (camera.presence === "registered") return { kind: "attention", word: "Never connected" };
@@ -73,6 +77,7 @@ function sourceAdvice({ source }) {
 export function adviceFor(camera) {
   if (isPending(camera)) return "Approve it to let it in.";
   if (camera.source && camera.presence !== "streaming") return sourceAdvice(camera);
+  if (isMissing(camera)) return "Check its battery and its Wi-Fi; it comes back by itself with the next motion.";
   switch (camera.presence) {
     case "asleep": return "The picture comes back with the next motion.";
     case "online": return "It is connected and has not sent a picture yet.";
@@ -102,8 +107,13 @@ export function worstOf(cameras) {
     return { isBad: false, href: href(offline), key: "",
       text: named(offline, (c) => (c.source ? `${c.name}: ${c.sentence}` : `${c.name} is offline since ${sinceWhen(Date.parse(c.presence_since))}`), (n) => `${n} cameras are offline`) };
   }
+  const missing = cameras.filter((camera) => !isPending(camera) && isMissing(camera));
+  if (missing.length) {
+    return { isBad: false, href: href(missing), key: "",
+      text: named(missing, (c) => `${c.name} went to sleep and is missing since`, (n) => `${n} cameras went to sleep and are missing since`) };
+  }
   if (waiting.length) {
-    return { isBad: false, href: "/cameras", key: "", text: named(waiting, (c) => `${c.name} waits for your approval`, (n) => `${n} cameras wait for your approval`) };
+    return { isBad: false, href: href(waiting), key: "", text: named(waiting, (c) => `${c.name} waits for approval`, (n) => `${n} cameras wait for approval`) };
   }
   return null;
 }
