@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from capture.sessions import registry
 from devices.authentication import Person, user_of_scope
+from devices.framerates import FrameRates
 from devices.models import Device
 
 NOT_LOGGED_IN, NO_SUCH_CAMERA = 4401, 4404
@@ -30,9 +31,10 @@ def may_watch(person: Person, device_pk: int) -> bool:
 
 
 @database_sync_to_async
-def stored_config(device_pk: int) -> dict[str, Any]:
-    config: dict[str, Any] = Device.objects.values_list("config", flat=True).get(pk=device_pk)
-    return config
+def stored_config(device_pk: int) -> tuple[dict[str, Any], FrameRates | None]:
+    """The six values, and the frame rates by situation where there are any."""
+    row = Device.objects.only("config", "frame_rates").get(pk=device_pk)
+    return row.config, row.frame_rates
 
 
 @database_sync_to_async

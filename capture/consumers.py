@@ -142,20 +142,20 @@ async def _listen(session: Session, identity: Identity) -> None:
 async def _send_stored_config(session: Session, identity: Identity) -> None:
     """The firmware boots with its own values; one that nobody ever changed is left alone."""
     try:
-        config = await access.stored_config(identity.device_pk)
+        config, rates = await access.stored_config(identity.device_pk)
     except (DatabaseError, InterfaceError, OSError):
-        config = identity.config
+        config, rates = identity.config, identity.frame_rates
     config = {**DEFAULT_CONFIG, **config}
-    if config != DEFAULT_CONFIG or identity.device_pk in _configured:
+    if config != DEFAULT_CONFIG or rates or identity.device_pk in _configured:
         _configured.add(identity.device_pk)
-        await session.say(wire.config_update(config))
+        await session.configure(config, rates)
 
 
 async def _obey(session: Session, message: Message) -> None:
     kind = message.get("type")
     if kind == "device.config":
         _configured.add(session.identity.device_pk)
-        await session.say(wire.config_update(message["config"]))
+        await session.configure(message["config"], message["frame_rates"])
     elif kind == "device.command":
         await session.say(wire.command(str(message["action"])))
     elif kind == "device.close" and message.get("key_pk") in (None, session.identity.key_pk):

@@ -16,6 +16,8 @@ from capture import wire
 from capture.budget import Budget, Limits
 from capture.hub import Hub, LiveFrame
 from capture.media import jpeg
+from capture.pace import Pace, Situation
+from devices.framerates import FrameRates
 from devices.models import DeviceEvent, Presence
 from devices.services import CameraFacts, Identity, PresenceChange, TelemetryReport
 from recordings.media import matroska
@@ -26,6 +28,7 @@ SETTLE_SECONDS = 1.0
 TELEMETRY_NS = 60_000_000_000
 FIRST_TELEMETRY_NS = 10_000_000_000  # when there is something measured to say
 COMPLAINT_NS = 60_000_000_000
+HEARD_NS = 6_000_000_000  # every camera sends its first heartbeat within 5 s
 SYNC_STALE_NS = 10_000_000_000  # the spool syncs every 2 s
 NOT_RECORDING = "Failed to start recording"
 
@@ -118,6 +121,7 @@ class Session:
         self.fps = self.bytes_per_second = 0.0
         self.report = wire.Report(type="heartbeat")
         self._facts: CameraFacts | None = None
+        self._pace = Pace()
         self.size: tuple[int, int] | None = None
         self._send = send
         self._tasks: set[asyncio.Task[None]] = set()
@@ -236,6 +240,13 @@ class Session:
     async def say(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
 
+    async def configure(self, config: dict[str, Any], rates: FrameRates | None) -> None:
+        """Its stored settings as they are now; `steer` follows them from here on."""
+        self._pace.adopt(config, rates)
+        told = self._told_by_pace(time.monotonic_ns())
+        if told is not None:
+            await self.say(wire.config_update(told))
+
     def kick(self, code: int, reason: str) -> None:
         """Close from our side; what still arrives on the old socket is ignored."""
         self._in_background(
@@ -297,6 +308,22 @@ class Session:
             self._in_background(self.say(wire.recording_started()))
         if was_recording != self.is_recording:
             self.registry.hub.nudge(self.identity.device_pk)
+
+    def steer(self, now_ns: int) -> None:
+        """The frame rate that fits who watches, where the camera has more than one."""
+        told = self._told_by_pace(now_ns)
+        if told is not None:
+            self._in_background(self.say(wire.config_update(told)))
+
+    def _told_by_pace(self, now_ns: int) -> dict[str, Any] | None:
+        if self._pace.has_rates and self._facts is None and now_ns - self.connected_ns < HEARD_NS:
+            return None  # its first word tells what woke it
+        situation = Situation.IDLE
+        if self.report.reset_reason == "motion":  # it is awake because of that
+            situation = Situation.MOTION
+        elif self.registry.hub.viewer_count(self.identity.device_pk):
+            situation = Situation.WATCHED
+        return self._pace.follow(situation, now_ns)
 
     def measure(self, now_ns: int) -> None:
         """Frames and bytes a second over the last two seconds."""

@@ -152,6 +152,7 @@ class Registry:
                 self.tell(session, Events.STALLED, "No picture for 5 s.")
             session.watch_recording(now_ns)
             session.measure(now_ns)
+            session.steer(now_ns)
             if self.news is not None and session.telemetry_due(now_ns):
                 self.news.note_telemetry(_telemetry(session))
         self.hub.forget_older_than(time.time_ns() // 1_000_000 - KEEP_NEWEST_MS)

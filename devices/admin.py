@@ -69,7 +69,7 @@ class DeviceAdmin(Admin):
     filter_horizontal = ("people",)
     actions = ("approve",)
     fields = (
-        "name", "position", "people", "mac", "registered_as", "kind", "enrolment", "config",
+        "name", "position", "people", "mac", "registered_as", "kind", "enrolment", "config", "frame_rates",
         "presence", "presence_since", "last_seen_at", "created_at", "connection_count",
         "last_address", "firmware_version", "firmware_board", "update_key", "last_reset_reason",
     )  # fmt: skip

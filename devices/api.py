@@ -104,7 +104,8 @@ class DeviceViewSet(
         return {**super().get_serializer_context(), **facts}
 
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Name, place in the live grid, and any of the six configuration values.
+        """Name, place in the live grid, any of the six configuration values, and frame rates by
+        situation (null: the one of the configuration).
 
         A connected camera is told of its new configuration at once.
         """
@@ -114,9 +115,12 @@ class DeviceViewSet(
         wanted.is_valid(raise_exception=True)
         fields = dict(wanted.validated_data)
         config = fields.pop("config", None)
+        rates = {"rates": fields.pop("frame_rates")} if "frame_rates" in fields else {}
         with _as_answers():
             if fields:
                 services.update_device(device_pk=device.pk, **fields)
+            if rates:
+                services.update_frame_rates(device_pk=device.pk, is_told=not config, **rates)
             if config:
                 services.update_config(device_pk=device.pk, changes=config)
         return Response(self.get_serializer(self.get_object()).data)

@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from devices import livestate
 from devices.exceptions import BadConfig
+from devices.framerates import HIGH, LOW, validate_frame_rates
 from devices.models import (
     Device,
     DeviceEvent,
@@ -57,6 +58,30 @@ class ConfigField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
         return {**DEFAULT_CONFIG, **value}
 
 
+class RatesSerializer(serializers.Serializer[Any]):
+    """Only describes them in the schema; devices.framerates checks them."""
+
+    idle = serializers.IntegerField(min_value=LOW, max_value=HIGH, help_text="nobody watches")
+    watched = serializers.IntegerField(
+        min_value=LOW, max_value=HIGH, help_text="somebody has the live view open"
+    )
+    motion = serializers.IntegerField(
+        min_value=LOW, max_value=HIGH, help_text="the camera says that motion woke it"
+    )
+
+
+@extend_schema_field(RatesSerializer(allow_null=True))
+class RatesField(serializers.Field[Any, Any, Any, Any]):
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return validate_frame_rates(data)
+        except BadConfig as error:
+            raise serializers.ValidationError(f"{error}.") from error
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
 class SourceStateSerializer(serializers.Serializer[None]):
     """How it goes with a camera that is fetched: what everybody may know who may see it."""
 
@@ -80,6 +105,7 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
     sentence = serializers.SerializerMethodField()
     source = serializers.SerializerMethodField()  # type: ignore[assignment]  # DRF's metaclass takes it out of the class
     config = ConfigField(required=False)
+    frame_rates = RatesField(required=False, allow_null=True)
     address = serializers.CharField(source="last_address", read_only=True, allow_null=True)
     name = serializers.CharField(max_length=80, required=False)
     position = serializers.IntegerField(min_value=0, max_value=MAX_POSITION, required=False)
@@ -100,6 +126,7 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
             "is_recording",
             "received_fps",
             "config",
+            "frame_rates",
             "position",
             "address",
             "connection_count",

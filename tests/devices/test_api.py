@@ -25,7 +25,7 @@ LIST = "/api/v1/devices/"
 FIELDS = {
     "id", "mac", "name", "kind", "enrolment", "presence", "presence_since", "last_seen_at", "is_inactive",
     "is_connected", "is_recording", "received_fps", "config", "position", "address", "connection_count",
-    "firmware_version", "firmware_board", "update_key", "last_reset_reason", "sentence", "source",
+    "frame_rates", "firmware_version", "firmware_board", "update_key", "last_reset_reason", "sentence", "source",
 }  # fmt: skip
 As = Callable[[str], Client]
 

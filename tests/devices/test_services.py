@@ -56,7 +56,9 @@ class TestConfig:
             config = services.update_config(device_pk=device.pk, changes={"quality": 20})
         device.refresh_from_db()
         assert config == device.config == {**DEFAULT_CONFIG, "quality": 20}
-        assert next_message() == {"type": "device.config", "config": config}
+        assert next_message() == {
+            "type": "device.config", "config": config, "frame_rates": None,
+        }  # fmt: skip
 
     def test_one_bad_value_changes_nothing(self) -> None:
         device = make_device()

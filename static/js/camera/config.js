@@ -2,6 +2,7 @@
 
 import { patch } from "../lib/api.js";
 import { field, h, select } from "../lib/dom.js";
+import { rateControls } from "./framerates.js";
 
 const RESOLUTIONS = [
   ["QQVGA", "160 × 120"], ["QCIF", "176 × 144"], ["HQVGA", "240 × 176"], ["QVGA", "320 × 240"], ["CIF", "400 × 296"],
@@ -13,14 +14,16 @@ export function configForm(camera) {
   const status = h("span", { class: "hint", role: "status" });
   const controls = h("div", { class: "config" });
   let config = camera.config;
+  let rates = camera.frame_rates;
   let timer = 0;
 
-  async function send(change) {
+  /** `change` of the six values, or whatever else of the camera is set here. */
+  async function send(change, other = { config: change }) {
     status.className = "hint";
     status.textContent = "Sending…";
     try {
-      const answer = await patch(`devices/${camera.id}/`, { config: change });
-      config = answer.config;
+      const answer = await patch(`devices/${camera.id}/`, other);
+      ({ config, frame_rates: rates } = answer);
       status.textContent = answer.is_connected ? "Applied: the camera was told." : "Kept: the camera gets it when it connects next.";
     } catch (error) {
       status.className = "error";
@@ -39,14 +42,20 @@ export function configForm(camera) {
   const signed = (number) => (number > 0 ? `+${number}` : String(number).replace("-", "−"));
 
   function draw() {
-    controls.replaceChildren(
+    controls.replaceChildren(...[
       field("Picture size", select(RESOLUTIONS.map(([key, size]) => [key, `${size} (${key})`]), config.resolution,
         { onchange: (event) => send({ resolution: event.target.value }) })),
-      slider("framerate", "Pictures a second", { min: 1, max: 30, hint: "Older firmware sends ten whatever this says." }),
+      rates ? null : slider("framerate", "Pictures a second", { min: 1, max: 30, hint: "Older firmware sends ten whatever this says." }),
       slider("quality", "JPEG compression", { min: 4, max: 63, hint: "Low numbers are sharper and larger." }),
       slider("brightness", "Brightness", { min: -2, max: 2, say: signed }),
       slider("contrast", "Contrast", { min: -2, max: 2, say: signed }),
-      slider("saturation", "Saturation", { min: -2, max: 2, say: signed }));
+      slider("saturation", "Saturation", { min: -2, max: 2, say: signed }),
+      rateControls(rates, config.framerate, async (wanted) => {
+        const isOther = Boolean(wanted) !== Boolean(rates);
+        await send(null, { frame_rates: wanted });
+        if (isOther) draw();
+      }),
+    ].filter(Boolean));
   }
 
   draw();
