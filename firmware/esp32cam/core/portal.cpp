@@ -62,7 +62,7 @@ Portal::State Portal::step() {
   }
   answer_names();
   look_at_doors(now_ms);
-  if (active_ >= 0) work(now_ms);
+  if (active_ >= 0) work();
   return State::open;
 }
 
@@ -101,7 +101,8 @@ void Portal::begin_request(int place, size_t size, uint64_t now_ms) {
   take_request();
 }
 
-void Portal::work(uint64_t now_ms) {
+void Portal::work() {
+  const uint64_t now_ms = hardware_.clock.now_ms();  // a request that just came began after the step
   const uint32_t limit_ms = part_ == Part::writing ? pace_.reply_ms : pace_.request_ms;
   if (now_ms - since_ms_[active_] >= limit_ms) {
     if (part_ == Part::skipping) {

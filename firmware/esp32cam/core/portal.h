@@ -36,7 +36,7 @@ class Portal {
   void answer_names();
   void look_at_doors(uint64_t now_ms);
   void begin_request(int place, size_t size, uint64_t now_ms);
-  void work(uint64_t now_ms);
+  void work();
   void read_more();
   void take_request();
   void skip_rest(uint64_t now_ms);
