@@ -83,7 +83,8 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     """A request whose body is bounded before it is kept, and whose answer waits for its reader."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # Forms are Django's to read: Twisted would parse every one besides, for nobody.
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
         self.gate = Gate()
         self._received_bytes = 0
         self._is_refused = False
@@ -138,3 +139,6 @@ class Factory(http_protocol.HTTPFactory):  # type: ignore[misc]
         protocol = http.HTTPFactory.buildProtocol(self, addr)
         protocol.requestFactory = Request
         return protocol
+
+    def log(self, request: Any) -> None:
+        """Nothing: Twisted would make a line for a log that is closed. Ours is capture.server's."""

@@ -51,8 +51,8 @@ def has_bearer(request: HttpRequest) -> bool:
 
 def is_own_page(request: HttpRequest) -> bool:
     """True without Origin: no page, or one of ours that only reads."""
-    origin = request.headers.get("Origin", "").lower()
-    return origin in ("", f"{request.scheme}://{request.headers.get('Host', '').lower()}")
+    origin = request.META.get("HTTP_ORIGIN", "").lower()
+    return origin in ("", f"{request.scheme}://{request.META.get('HTTP_HOST', '').lower()}")
 
 
 def is_welcome_page(request: HttpRequest, listed: Container[str]) -> bool:

@@ -6,10 +6,12 @@ X-Forwarded-For is looked at nowhere: anyone can write it.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+@lru_cache(maxsize=256)  # asked several times a request
 def peer_address(text: str | None) -> Address | None:
     """`None` where there is none, as on a Unix socket; an IPv4 client of a dual-stack socket is
     the IPv4 address that it has."""

@@ -15,12 +15,13 @@ from capture.bodies import BodyLimit  # noqa: E402
 from capture.lifecycle import lifespan  # noqa: E402
 from capture.plain import PlainPorts  # noqa: E402
 from capture.routing import websocket_urlpatterns  # noqa: E402
+from system.programs import ProgramsHandler, TwoChains  # noqa: E402
 
 _websocket: Any = URLRouter(websocket_urlpatterns)  # typed for other frameworks' messages
 
 application = ProtocolTypeRouter(
     {
-        "http": PlainPorts(BodyLimit(_http)),
+        "http": PlainPorts(BodyLimit(TwoChains(programs=ProgramsHandler(), everyone=_http))),
         "websocket": PlainPorts(_websocket),
         "lifespan": lifespan,
     }

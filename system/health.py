@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from devices import livestate
-from devices.contract import device_endpoint, open_endpoint, reply, with_headers
+from devices.contract import device_endpoint, instant_endpoint, open_endpoint, reply, with_headers
 from devices.models import Presence
 from devices.services import Identity
 from recordings.models import Recording
@@ -24,7 +24,7 @@ API_VERSION = "1.0.0"  # of the Pi Camera Server's API, not of this program
 _STARTED = time.monotonic()
 
 
-@open_endpoint("GET")
+@instant_endpoint("GET")
 def health(request: HttpRequest) -> HttpResponse:
     """Answers without the database: a broken disk must not make the supervisor restart us."""
     del request

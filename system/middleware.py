@@ -50,19 +50,19 @@ def content_security(get_response: Next) -> Next:
     if iscoroutinefunction(get_response):
 
         async def later(request: HttpRequest) -> Answer:
-            return _with_policy(request, await get_response(request))
+            return with_policy(request, await get_response(request))
 
         return later
 
     def now(request: HttpRequest) -> Answer:
         answer = get_response(request)
         assert isinstance(answer, HttpResponseBase)  # noqa: S101  tells mypy which branch this is
-        return _with_policy(request, answer)
+        return with_policy(request, answer)
 
     return now
 
 
-def _with_policy(request: HttpRequest, response: Answer) -> Answer:
+def with_policy(request: HttpRequest, response: Answer) -> Answer:
     if response.get("Content-Type", "").startswith("text/html"):
         host = _safe_host(request)
         policy = content_security_policy(path=request.path, host=host)
