@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 NEWER = "99.0.1"
 BOARD = "host"
 HEAD_BYTES = 182
+SIGNED_BYTES = 108
 
 
 class Signer:

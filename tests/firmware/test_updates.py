@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from devices import firmware_image
 from tests.firmware import certificates
 from tests.firmware.bad_recorder import KEY, BadRecorder, Peer
 from tests.firmware.build import Programs
 from tests.firmware.certificates import Authority
 from tests.firmware.host import HostCamera, camera, times
-from tests.firmware.images import BOARD, HEAD_BYTES, NEWER, Signer
+from tests.firmware.images import BOARD, HEAD_BYTES, NEWER, SIGNED_BYTES, Signer
 from tests.stack import wait_until
 
+PROGRAM = b"\x7fELF" + b"x" * 3000  # starts nowhere
 CRASHES = b"#!/bin/sh\nkill -SEGV $$\n"
 QUICK = times(backoff=100, longest=300, refused=200, reply=2000, stall=1000)
 OLD = "1.0.0"
@@ -113,6 +117,20 @@ def states(recorder: BadRecorder) -> list[str]:
 def heartbeats(recorder: BadRecorder) -> list[dict[str, Any]]:
     messages = [json.loads(text) for text in recorder.texts()]
     return [each for each in messages if each["type"] == "heartbeat"]
+
+
+def test_the_recorders_own_signer_makes_the_same_files() -> None:
+    signer, key = Signer(), firmware_image.new_private_key()
+    header = firmware_image.read(signer.image(PROGRAM, version="1.3.0"))
+    assert (header.board, header.version, header.image_bytes) == (BOARD, "1.3.0", len(PROGRAM))
+    public = load_der_public_key(signer.der())
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert firmware_image.signer_of(header, [key.public_key(), public]) is public
+    assert firmware_image.short_id(public) == signer.fingerprint()
+    theirs = firmware_image.write(PROGRAM, board=BOARD, version="1.3.0", key=key)
+    ours = signer.image(PROGRAM, version="1.3.0")
+    assert theirs[:SIGNED_BYTES] == ours[:SIGNED_BYTES]
+    assert theirs[HEAD_BYTES:] == ours[HEAD_BYTES:] == PROGRAM
 
 
 # --- the main job ---------------------------------------------------------------------------------
@@ -268,9 +286,6 @@ def drip(file: bytes) -> Callable[[Peer], None]:
 
 def bent(file: bytes, at: int) -> bytes:
     return file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]
-
-
-PROGRAM = b"\x7fELF" + b"x" * 3000
 
 
 @pytest.mark.parametrize(

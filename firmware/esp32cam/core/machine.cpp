@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint32_t kMagic = 0x526F6F73;  // "Roos": RTC memory holds noise after a power cut
 constexpr uint32_t kWaitMs = 10;
+constexpr uint32_t kNewWifiTries = 2;  // then a camera that was never anywhere offers its portal
 constexpr uint32_t kWeary = 3;  // vain wakes
 // After so many answers 403 the key is thought lost: another may have been approved instead.
 constexpr uint32_t kPatientRefusals = 10;
@@ -184,7 +185,15 @@ void Machine::join_wifi() {
   } else if (wifi == WifiState::failed || hardware_.clock.now_ms() - since_ms_ >= timing_.wifi_ms) {
     say(hardware_.console, "no Wi-Fi \"%s\"", settings_.ssid);
     hardware_.wifi.stop();
-    fail(0);
+    // A wrong password, most likely. A camera that has known its recorder does not open: its network
+    // may just be away, and a stranger could wait for that.
+    const bool is_new = settings_.key[0] == '\0' && !settings_.last_seen.is_set();
+    if (is_new && failures_ + 1 >= kNewWifiTries && !has_offered_portal_) {
+      has_offered_portal_ = true;
+      open_portal();
+    } else {
+      fail(0);
+    }
   } else {
     hardware_.clock.pause_ms(kWaitMs);
   }

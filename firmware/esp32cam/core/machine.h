@@ -117,6 +117,7 @@ class Machine {
   bool knows_where_ = false;  // the candidate is the recorder's last address, not an answer
   bool is_last_seen_no_use_ = false;
   bool has_camera_ = false;
+  bool has_offered_portal_ = false;  // once a life: a battery must not pay for it for ever
   uint32_t failures_ = 0;  // in a row
   uint32_t refusals_ = 0;  // of keys, in a row
   uint32_t enrolments_ = 0;

@@ -102,7 +102,7 @@ void Portal::begin_request(int place, size_t size, uint64_t now_ms) {
 }
 
 void Portal::work() {
-  const uint64_t now_ms = hardware_.clock.now_ms();  // a request that just came began after the step
+  const uint64_t now_ms = hardware_.clock.now_ms();  // the request may be younger than the step
   const uint32_t limit_ms = part_ == Part::writing ? pace_.reply_ms : pace_.request_ms;
   if (now_ms - since_ms_[active_] >= limit_ms) {
     if (part_ == Part::skipping) {
@@ -189,8 +189,7 @@ void Portal::take_form() {
     saved_ms_ = hardware_.clock.now_ms();
     static const char* const kWords[] = {
         "The camera leaves this network now and looks for its recorder.",
-        "If it does not appear there within a minute, the network or its password was wrong: "
-        "type portal on its serial line."};
+        "If it cannot join, its own network is back in about a minute: look at the password then."};
     reply_words(200, "Saved", kWords, 2);
   }
 }

@@ -13,6 +13,7 @@ const char kPageHead[] = R"(<!doctype html><html lang="en"><meta charset="utf-8"
 margin:0 auto;padding:1rem}label{display:block;margin:.9rem 0 .2rem}small{opacity:.75}
 input,select,textarea,button{font:inherit;width:100%;box-sizing:border-box;padding:.6rem;
 border:1px solid #8888;border-radius:.4rem}textarea{font:12px monospace;height:6rem}
+h1{font-size:1.4rem}#answer:not(:empty){border-left:4px solid #2563eb;padding-left:.8rem}
 button{margin-top:1.2rem;background:#2563eb;color:#fff;border:0}</style>
 <h1>Set up this camera</h1><div id="answer" role="alert"></div>
 <form id="form" method="post" action="/">
@@ -44,7 +45,7 @@ form.addEventListener("submit",async event=>{event.preventDefault();
 try{const reply=await fetch("/",{method:"POST",body:new URLSearchParams(new FormData(form))});
 const page=new DOMParser().parseFromString(await reply.text(),"text/html");
 answer.replaceChildren(page.querySelector("h1"),page.querySelector("ul"));
-if(reply.ok)form.remove();}catch{answer.textContent="The camera did not answer. Try again.";}
+if(reply.ok){form.remove();document.querySelector("body>h1").remove();}}catch{answer.textContent="The camera did not answer. Try again.";}
 scrollTo(0,0);});
 </script></html>)";
 

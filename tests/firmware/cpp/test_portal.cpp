@@ -333,6 +333,30 @@ TEST(portal, opens_on_a_word_of_the_serial_line_and_closes_after_ten_minutes) {
   CHECK(!camera.access_point.is_on);
 }
 
+TEST(portal, comes_back_once_when_a_new_camera_cannot_join) {
+  Unboxed camera;
+  camera.wifi.is_there = false;
+  CHECK(has(camera.ask(post(camera.good_form())), "Saved"));
+  camera.run_until([&] { return camera.machine->state() == State::reboot; });
+  camera.boot(BootReason::software);
+  camera.run_until([&] { return camera.access_point.is_on; });
+  CHECK(camera.clock.time_ms < 60000);
+  CHECK(has(camera.ask(kGet), "200 OK"));
+  // Nobody comes: from then on it sleeps as any camera without a recorder.
+  camera.run_until([&] { return !camera.access_point.is_on; }, 700000);
+  camera.run_until([&] { return camera.machine->state() == State::sleep; });
+  CHECK(!camera.access_point.is_on);
+}
+
+TEST(portal, does_not_open_when_the_network_of_a_camera_with_a_recorder_is_away) {
+  Bench camera;
+  camera.storage.entries["key"] = "key-one";
+  camera.wifi.is_there = false;
+  camera.boot();
+  camera.run_until([&] { return camera.machine->state() == State::reboot; }, 1000000);
+  CHECK(camera.access_point.name.empty());
+}
+
 TEST(portal, is_no_condition_for_the_serial_line) {
   for (const bool works : {false, true}) {
     Bench camera;

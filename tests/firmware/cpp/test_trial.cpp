@@ -123,6 +123,7 @@ TEST(trial, does_not_concern_a_third_program) {
 TEST(trial, goes_on_with_the_only_program_there_is) {
   OnTrial camera;
   camera.slots.has_other = false;
+  camera.storage.entries["key"] = "key-one";
   camera.wifi.is_there = false;
   camera.boot(BootReason::software);
   camera.run_for(200000);
