@@ -102,11 +102,11 @@ go_back() {
     backup=$(sed -n 2p "$ROOT$PREFIX/previous")
     [ -e "$ROOT$PREFIX/releases/$old/.complete" ] || die "$PREFIX/releases/$old is no longer there."
     systemd stop roost.target 'roost-*.service'
+    switch_to "$old" # first: the new one may not even be able to put a back-up back
+    install_units
     unit manage restore "$backup" || return 1
     rm -f "$(data_dir)/restored.env" # the settings have not been changed by the upgrade
-    switch_to "$old"
     rm -f "$ROOT$PREFIX/previous"
-    install_units
     start
 }
 
@@ -184,9 +184,9 @@ do_uninstall() {
     remove_units
     systemd daemon-reload
     rm -f "$ROOT$MANAGE"
-    rm -rf "${ROOT:?}$PREFIX" 2>/dev/null || rm -rf "$ROOT$PREFIX"
+    rm -rf "$ROOT${PREFIX:?}"
     if [ "$PURGE" = yes ]; then
-        rm -rf "${data:?}" "${ROOT:-}${ETC:?}"
+        rm -rf "${data:?}" "$ROOT${ETC:?}"
         if ! staged && id roost >/dev/null 2>&1; then userdel roost; fi
         say 'Roost and everything it kept are removed.'
     else

@@ -68,9 +68,13 @@ def _install(system: debian.Debian) -> None:
     assert "Password, shown only this once" in said
     assert "every service runs" in said
     assert f"{port}/tcp" in said
+    _is_as_it_should_be(system)
+
+
+def _is_as_it_should_be(system: debian.Debian) -> None:
     for name in SERVICES:
         assert system.must(f"systemctl is-active roost-{name}.service").strip() == "active"
-        assert system.must(f"ps -o user= -p {pid(system, name)}").strip() == "roost"
+        assert system.must(f"stat -c %U /proc/{pid(system, name)}").strip() == "roost"
     assert "Password, shown" not in system.must("journalctl -b --no-pager -u 'roost-*'")
     assert system.must("stat -c %a:%U:%G /etc/roost/roost.env").strip() == "640:root:roost"
     assert system.must("stat -c %a /var/lib/roost").strip() == "700"
@@ -82,14 +86,10 @@ def _install(system: debian.Debian) -> None:
     system.timed("install again: nothing to do", f"{INSTALL} --yes", limit_s=300)
     for name in ("/opt/roost/current/.venv", "/opt/roost/current/", "/var/lib/roost"):
         print(f"{name:<34} {int(system.must(KB.format(name))) / 1000:6.0f} MB")
-    memory = sum(
-        int(system.must(f"systemctl show -p MemoryCurrent --value roost-{name}.service") or 0)
-        for name in SERVICES
-        if system.must(f"systemctl show -p MemoryCurrent --value roost-{name}.service")
-        .strip()
-        .isdigit()
-    )
-    print(f"{'memory of all services (cgroups)':<34} {memory / 1e6:6.0f} MB")
+    each = "cat /proc/{}/smaps_rollup | sed -n 's/^Pss: *\\([0-9]*\\).*/\\1/p'"
+    memory = {name: int(system.must(each.format(pid(system, name)))) / 1000 for name in SERVICES}
+    print("memory (PSS):", *(f"{name} {megabytes:.0f}" for name, megabytes in memory.items()))
+    print(f"{'all of it':<34} {sum(memory.values()):6.0f} MB")
 
 
 def _it_heals(system: debian.Debian) -> None:
@@ -156,7 +156,7 @@ def _uninstall(system: debian.Debian) -> None:
     assert not (system.root / "opt/roost").exists()
     assert (system.root / "var/lib/roost/secret.key").exists()
     assert system.run("systemctl cat roost.target").returncode != 0
-    assert system.must("ps -u roost -o pid= | wc -l").strip() == "0"
+    assert system.must("find /proc -maxdepth 1 -user roost | wc -l").strip() == "0"
     system.timed("uninstall --purge-data", f"{INSTALL} uninstall --purge-data --yes", limit_s=60)
     assert not (system.root / "var/lib/roost").exists()
     assert not (system.root / "etc/roost").exists()

@@ -100,10 +100,8 @@ def test_a_whole_life_below_another_root(tmp_path: Path, source: Path) -> None:
     assert second != first
     assert not (units / "roost-control.service").exists(), "a unit that is no longer"
     assert list(data.glob("backups/before-*.tar"))
-    good = (source / "system/first_run.py").read_text()
-    (source / "system/first_run.py").write_text(
-        good.replace("    migrate()\n", "    raise SetupFailed('The new one is broken.')\n", 1)
-    )
+    settings = source / "nvr_project/settings.py"
+    settings.write_text(settings.read_text() + "\nraise RuntimeError('The new one is broken.')\n")
     failed = install("upgrade", *where, source=source)
     assert failed.returncode == 1
     assert "The new one is broken." in failed.stderr
