@@ -75,6 +75,23 @@ def test_a_new_camera_is_counted_on_the_rail_refused_and_readmitted(
     assert camera["enrolment"] == "approved"
 
 
+def test_a_camera_that_was_just_set_up_is_let_in_and_named_where_it_was_set_up(
+    asked: Callable[..., Visitor],
+) -> None:
+    visitor = asked()
+    page = visitor.open("/cameras/add?kind=esp32")
+    came = page.get_by_role("status", name="Cameras that came")
+    expect(came).to_contain_text("It appears here as soon as it registers.")
+    sent = visitor.context.request.post(f"{visitor.url}/register", data={"deviceId": mac(2)})
+    assert sent.ok
+    expect(came).to_contain_text("Asks to join from 127.0.0.1")
+    visitor.shoot("enrolment-setup-desk-dark")
+    came.get_by_role("button", name=f"Approve {mac(2)}").click()
+    expect(came.get_by_label(f"Name of {mac(2)}")).to_be_visible()
+    expect(came).not_to_contain_text("Asks to join")
+    assert visitor.api("GET", "enrolment/")["count"] == 0
+
+
 def test_who_asks_with_the_mac_of_a_connected_camera_is_told_apart_and_costs_it_nothing(
     asked: Callable[..., Visitor],
 ) -> None:

@@ -51,12 +51,11 @@ export class PhoneSetup {
     this.form.replaceChildren(h("h2", {}, "What the camera has to know"),
       h("form", { class: "fields", autocomplete: "off", onsubmit: (event) => event.preventDefault() },
         h("div", { class: "columns is-pair" }, this.#field("ssid", "Wi-Fi name", ssid), this.#field("password", "Wi-Fi password", password)),
-        h("p", { class: "hint" }, "The password stays in this browser: it goes into the code below, is not sent to the recorder and not stored."),
+        h("p", { class: "hint" }, "Once the name is typed, a code for your phone appears below. The password stays in this browser: it goes into that code, is not sent to the recorder and not stored."),
         h("div", { class: "choices", role: "radiogroup", "aria-label": "How it finds the recorder" },
           radio("auto", "It finds the recorder by itself", "Right in most networks, also when the recorder's address changes."),
           radio("fixed", "The recorder is always at one address", "Where mDNS does not get through: guest networks, several subnets.")),
         this.fixed, this.#more(ending)));
-    if (!kept.ssid) ssid.focus();
   }
 
   #more(ending) {
