@@ -29,6 +29,8 @@ from recordings.timeline import Span, coverage, from_ms, to_ms
 MAX_SPAN_MS = 7 * 24 * 3600 * 1000
 # An event is written up to 10 s after the last picture, by clocks that may differ a little.
 _AROUND_MS = 15_000
+# A picture is written a tenth of a second after it came; one a second is the slowest usual stream.
+_WRITTEN_MS = 2_000
 # When a recorder was killed is known to the minute only (devices.reports.mark_disconnected).
 _RECORDER_BEFORE_MS = 90_000
 # A reset that ended the video shows in a boot that follows at once: joining the Wi-Fi comes later.
@@ -148,16 +150,25 @@ def _spool_spans(device: Device, start_ms: int, end_ms: int) -> Iterator[Span]:
     for segment, after in zip(segments, following, strict=False):  # the last has none
         if segment.start_ms >= end_ms:
             return
-        # A spool that waits for a worker has thousands: only the ends before a hole are read.
-        if after is not None and after.start_ms - segment.start_ms <= usual_ms:
-            reaches_ms = after.start_ms
-        else:
-            try:
+        try:
+            # A spool that waits for a worker has thousands: only the ends before a hole are read.
+            # A short segment is no sign of one that followed at once: a camera may have slept.
+            if after is not None and _is_followed(segment, after, usual_ms):
+                reaches_ms = after.start_ms
+            else:
                 reaches_ms = segment.start_ms + read_extent(segment.path).last_ms
-            except (BadSegmentError, FileNotFoundError):
-                continue
+        except (BadSegmentError, FileNotFoundError):
+            continue
         if reaches_ms >= start_ms:
             yield segment.start_ms, reaches_ms
+
+
+def _is_followed(segment: SegmentFile, after: SegmentFile, usual_ms: int) -> bool:
+    """Without reading it: it was written to until the next one began. Raises FileNotFoundError."""
+    if after.start_ms - segment.start_ms > usual_ms:
+        return False
+    written_ms = segment.path.stat().st_mtime_ns // 1_000_000
+    return after.start_ms - written_ms <= _WRITTEN_MS
 
 
 def _deleted_spans(device_pk: int, start_ms: int, end_ms: int) -> list[Span]:

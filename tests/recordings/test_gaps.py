@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -263,6 +264,23 @@ def test_what_waits_in_the_spool_is_no_gap(camera: Device) -> None:
         writer.finish()
     (gap,) = in_half_an_hour(camera)
     assert (gap.start_ms - NOON_MS, gap.end_ms - NOON_MS) == (14 * MINUTE - 40, 20 * MINUTE)
+
+
+def test_sleep_between_short_segments_that_wait_in_the_spool_is_a_gap(camera: Device) -> None:
+    """Bursts of 4 s, asleep for 8 s: together shorter than one segment may be."""
+    directory = settings.SPOOL_DIR / camera.directory
+    starts = range(NOON_MS + 10 * MINUTE, NOON_MS + 11 * MINUTE, 12_000)
+    for at in starts:
+        writer = SegmentWriter(directory, at, H264)
+        writer.append_blocks(made_up(4_000))
+        path = writer.finish()
+        assert path
+        os.utime(path, ns=(0, (at + 4_000) * 1_000_000))  # when its last picture was written
+        happened(camera, (at + 4_000 - NOON_MS) / MINUTE, "asleep")
+    found = gaps(camera.pk, NOON_MS, NOON_MS + 11 * MINUTE - 8_000)
+    assert [(gap.start_ms, gap.end_ms, gap.cause) for gap in found] == [
+        (at + 4_000 - 40, at + 12_000, "asleep") for at in starts[:-1]
+    ]
 
 
 def test_a_camera_that_is_being_recorded_has_no_gap_up_to_now() -> None:
