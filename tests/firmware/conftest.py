@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from capture.media import counting
-from tests.firmware import images
+from tests.firmware import certificates, images
 from tests.firmware.build import Programs, build, build_version, missing
+from tests.firmware.certificates import Authority
 from tests.firmware.host import CAMERA_NUMBER
 
 PICTURES = 400
@@ -26,6 +27,11 @@ def programs() -> Programs:
 def newer(programs: Programs) -> Path:
     """The same firmware as version `images.NEWER`."""
     return build_version(programs, images.NEWER)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return certificates.authority(tmp_path_factory.mktemp("authority"), "ours")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ This proves neither that they link nor that they work on a board.
 from __future__ import annotations
 
 import configparser
+import itertools
 import re
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def test_the_core_knows_no_board() -> None:
         own = {f'"{other.name}"' for other in sources}
         system = {name for name in included if name not in own}
         assert all(re.fullmatch(r"<(c[a-z]+|strings\.h)>", name) for name in system), source
+
+
+def test_the_flash_has_two_equal_places_for_programs() -> None:
+    rows = [
+        [cell.strip() for cell in line.split(",")]
+        for line in (FIRMWARE / "partitions.csv").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    spans = sorted((int(row[3], 16), int(row[4], 16), row[2]) for row in rows)
+    for (start, size, _), (following, _, _) in itertools.pairwise(spans):
+        assert start + size <= following
+    assert sum(spans[-1][:2]) <= 4 << 20
+    slots = {kind: (start, size) for start, size, kind in spans if kind.startswith("ota_")}
+    assert slots["ota_0"][1] == slots["ota_1"][1] > 1_800_000
+    assert all(start % 0x10000 == 0 for start, _ in slots.values()), "what the flash's cache maps"
+    project = (FIRMWARE / "platformio.ini").read_text()
+    assert "board_build.partitions = partitions.csv" in project
 
 
 def test_platformio_builds_core_and_boards_and_nothing_else() -> None:

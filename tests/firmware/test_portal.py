@@ -17,7 +17,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.firmware import certificates
 from tests.firmware.bad_recorder import BadRecorder
 from tests.firmware.build import OUTPUT, Programs
 from tests.firmware.certificates import Authority
@@ -28,6 +27,7 @@ from tests.stack import wait_until
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PASSWORD = "canary of Wi-Fi"
 HOSTILE = "<script>document.title=1</script"  # 32 bytes, as long as a name may be
+PORTAL = ("--portal-http", "0", "--portal-dns", "0")
 QUICK = times(backoff=100, longest=300, linger=200, request=1500)
 
 
@@ -68,11 +68,6 @@ class Phone:
         return socket.inet_ntoa(answer[-4:])
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return certificates.authority(tmp_path_factory.mktemp("authority"), "ours")
-
-
 @pytest.fixture
 def recorder(authority: Authority, tmp_path: Path) -> Iterator[BadRecorder]:
     with BadRecorder(authority.issue(tmp_path, "leaf")) as running:
@@ -92,7 +87,7 @@ def open_portal(
     flash = folder / "flash"
     flash.mkdir(exist_ok=True)
     (flash / "networks").write_text(f'home\n{HOSTILE}\n"><b>\n')
-    portal = ("--portal", "0:0", "--sleep", "wait", *QUICK, *arguments)
+    portal = (*PORTAL, "--sleep", "wait", *QUICK, *arguments)
     with camera(programs, flash, pictures, *portal) as running:
         running.wait_for("portal: join")
         yield running
@@ -150,7 +145,7 @@ def test_networks_are_shown_as_text_and_secrets_not_at_all(
         wait_until(recorder.pictures, limit_s=20, what="a picture")
         running.finish()
     with camera(
-        programs, tmp_path / "flash", pictures, "--portal", "0:0", "--sleep", "wait", *QUICK
+        programs, tmp_path / "flash", pictures, *PORTAL, "--sleep", "wait", *QUICK
     ) as running:
         (tmp_path / "flash" / "networks").write_text(f'{HOSTILE}\n"><b>\n')
         running.wait_for("-> stream")
@@ -177,7 +172,7 @@ def test_it_closes_by_itself_when_the_camera_is_set_up(
     programs: Programs, pictures: Path, tmp_path: Path, recorder: BadRecorder, authority: Authority
 ) -> None:
     set_up = ("--set", "wifi home password1", "--ca", str(authority.path), "--set", "mode always")
-    at = ("--server", f"127.0.0.1:{recorder.port}", "--portal", "0:0", *times(portal=300))
+    at = ("--server", f"127.0.0.1:{recorder.port}", *PORTAL, *times(portal=300))
     with camera(programs, tmp_path / "flash", pictures, *set_up, *at, *QUICK) as running:
         running.wait_for("-> stream")
         running.type("portal")

@@ -13,7 +13,7 @@ namespace roost::host {
 namespace {
 
 // The socket, and the port that it got.
-int bound(int type, unsigned* port) {
+int bound(int type, int* port) {
   const int made = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int yes = 1;
   setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
@@ -40,8 +40,8 @@ int result_of(ssize_t size) {
 
 bool LoopbackPortal::begin(const char*) {
   end();
-  unsigned http = 0, dns = 0;
-  if (sscanf(ports_.c_str(), "%u:%u", &http, &dns) != 2) return false;
+  int http = http_port_, dns = dns_port_;
+  if (http < 0 || dns < 0) return false;
   http_ = bound(SOCK_STREAM, &http);
   dns_ = bound(SOCK_DGRAM, &dns);
   if (http_ < 0 || dns_ < 0 || listen(http_, 8) != 0) {
@@ -49,7 +49,7 @@ bool LoopbackPortal::begin(const char*) {
     return false;
   }
   url_ = "http://127.0.0.1:" + std::to_string(http) + "/";
-  say(console_, "names are answered at port %u", dns);
+  say(console_, "names are answered at port %d", dns);
   return true;
 }
 

@@ -11,10 +11,13 @@ namespace roost::host {
 
 class LoopbackPortal final : public AccessPoint {
  public:
-  // `ports` is "HTTP:DNS", 0 for any free one; empty: there is no network. A file `networks` in the
+  // Ports, 0 for any free one; without both of them there is no network. A file `networks` in the
   // folder holds what is heard, a name a line.
-  LoopbackPortal(Console& console, std::string folder, std::string ports)
-      : console_(console), folder_(std::move(folder)), ports_(std::move(ports)) {}
+  LoopbackPortal(Console& console, std::string folder, int http_port, int dns_port)
+      : console_(console),
+        folder_(std::move(folder)),
+        http_port_(http_port),
+        dns_port_(dns_port) {}
   ~LoopbackPortal() { end(); }
   LoopbackPortal(const LoopbackPortal&) = delete;
   LoopbackPortal& operator=(const LoopbackPortal&) = delete;
@@ -34,7 +37,8 @@ class LoopbackPortal final : public AccessPoint {
  private:
   Console& console_;
   std::string folder_;
-  std::string ports_;
+  int http_port_;
+  int dns_port_;
   std::string url_;
   int http_ = -1;
   int dns_ = -1;

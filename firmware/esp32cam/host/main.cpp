@@ -59,7 +59,7 @@ State live(const Options& options, int slot, BootReason reason) {
   PosixBoard board(options.mac, reason);
   FileSlots slots(storage, options.state, options.factory, slot, options.slot_bytes);
   OpensslCrypto crypto;
-  LoopbackPortal portal(console, options.state, options.access_point);
+  LoopbackPortal portal(console, options.state, options.portal_http, options.portal_dns);
   const Hardware hardware = {clock, storage, wifi,    discovery, tls,   camera,
                              board, console, slots, crypto,    portal};
   Machine machine(hardware, options.timing);

@@ -19,7 +19,7 @@ constexpr char kUsage[] =
     "  --mdns off|ADDRESS|ADDRESS:PORT  the interface to ask through, or the one responder to ask\n"
     "  --mac AA:BB:CC:DD:EE:FF\n"
     "  --wake power_on|motion|timer|software|panic|watchdog|brownout\n"
-    "  --portal HTTP:DNS     the set-up portal at these ports of 127.0.0.1, 0 for any\n"
+    "  --portal-http PORT, --portal-dns PORT  the set-up portal, on 127.0.0.1; 0 for any port\n"
     "  --slot-bytes N        room for a program\n"
     "  --sleep exit|wait     end with code 5 (6 for a reboot), or wait for SIGUSR1\n"
     "  --clock-unset         as a board that nobody told the time\n"
@@ -95,7 +95,8 @@ bool take_option(const std::string& name, const char* value, Options* into) {
   if (name == "--state") return into->state = value, true;
   if (name == "--jpegs") return into->jpegs = value, true;
   if (name == "--mdns") return into->mdns = value, true;
-  if (name == "--portal") return into->access_point = value, true;
+  if (name == "--portal-http") return into->portal_http = atoi(value), true;
+  if (name == "--portal-dns") return into->portal_dns = atoi(value), true;
   if (name == "--slot") return into->slot = atoi(value), true;
   if (name == "--factory") return into->factory = value, true;
   if (name == "--slot-bytes") return into->slot_bytes = strtoul(value, nullptr, 10), true;

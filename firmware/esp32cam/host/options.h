@@ -13,9 +13,10 @@ struct Options {
   std::string jpegs;  // a folder: what the camera sees
   std::string taken;  // a file for the time of every picture; none when empty
   std::string mdns = "off";
-  std::string access_point;  // "HTTP:DNS", ports on loopback, 0 for any; empty: there is none
-  int slot = -1;             // of the program that runs; -1: nobody started it from one
-  std::string factory;       // the program of a slot without a file
+  int portal_http = -1;  // ports on loopback, 0 for any; -1: there is no access point
+  int portal_dns = -1;
+  int slot = -1;         // of the program that runs; -1: nobody started it from one
+  std::string factory;   // the program of a slot without a file
   size_t slot_bytes = 64U << 20;
   std::string report;               // a file for the figures of the last life; none when empty
   std::vector<std::string> set_up;  // lines for the set-up console, taken before the first boot
