@@ -1,6 +1,7 @@
 """`python -m bench`: the numbers that the design promises, measured on this machine, on loopback only.
 
-The load run takes `--minutes` and what the packager then needs, clips eight times `--minutes`, the rest about five minutes.
+The load run takes `--minutes` and what the packager then needs, clips eight times `--minutes`, the
+cameras that sleep `--burst-minutes` and three more, the rest about five minutes.
 """
 
 from __future__ import annotations
@@ -27,15 +28,21 @@ def main() -> int:
     )
     parser.add_argument("--cameras", type=int, default=50, help="of the load run (50)")
     parser.add_argument(
+        "--burst-cameras", type=int, default=20, help="of the bursts of cameras that sleep (20)"
+    )
+    parser.add_argument(
+        "--burst-minutes", type=float, default=10, help="of the same (10, which is the claim)"
+    )
+    parser.add_argument(
         "--only",
         nargs="+",
         metavar="PART",
-        help="ingest pipeline copying pages idle live pulled captures clips load",
+        help="ingest pipeline copying pages idle live pulled captures bursts clips load",
     )
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="roost-bench-") as directory:
         _set_up(directory)
-        parts = _parts(wanted.cameras, wanted.minutes)
+        parts = _parts(wanted)
         names = wanted.only or list(parts)
         if unknown := [name for name in names if name not in parts]:
             parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(parts)}")
@@ -58,8 +65,9 @@ def _set_up(directory: str) -> None:
     django.setup()
 
 
-def _parts(cameras: int, minutes: float) -> dict[str, Callable[[], list[Row]]]:
+def _parts(wanted: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
     from bench import (  # noqa: PLC0415  they need django.setup
+        bursts,
         captures,
         clips,
         copying,
@@ -81,8 +89,9 @@ def _parts(cameras: int, minutes: float) -> dict[str, Callable[[], list[Row]]]:
         "live": live.run,
         "pulled": pulled.run,
         "captures": captures.run,
-        "clips": lambda: clips.run(count=200, minutes=8 * minutes),
-        "load": lambda: load.run(cameras=cameras, minutes=minutes),
+        "bursts": lambda: bursts.run(cameras=wanted.burst_cameras, minutes=wanted.burst_minutes),
+        "clips": lambda: clips.run(count=200, minutes=8 * wanted.minutes),
+        "load": lambda: load.run(cameras=wanted.cameras, minutes=wanted.minutes),
     }
 
 

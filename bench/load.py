@@ -30,7 +30,7 @@ def run(*, cameras: int, minutes: float) -> list[Row]:
         with recorder.cameras(stack, *arguments, "--seconds", str(seconds)) as process:
             samples, before, after = _watch(stack, process)
         report = recorder.report(stack)
-        catch_up_s = _wait_until_packaged(stack, report["sent"])
+        catch_up_s = wait_until_packaged(stack, report["sent"])
         done = recorder.cost(stack)
         kept = sum(path.stat().st_size for path in stack.data_dir.glob("recordings/*/*/*.mp4"))
         found = _examine(stack, report)
@@ -58,7 +58,7 @@ def _watch(stack: Stack, process: Any) -> tuple[list[int], Cost, Cost]:
     return samples, before, after
 
 
-def _wait_until_packaged(stack: Stack, sent: int) -> float | None:
+def wait_until_packaged(stack: Stack, sent: int) -> float | None:
     """Seconds after the cameras ended until every frame is in an hour file; None: never."""
     began = time.monotonic()
     best, best_at = -1, began

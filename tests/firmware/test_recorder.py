@@ -20,11 +20,13 @@ from cryptography import x509
 
 from system import pki
 from tests.end_to_end import scene
-from tests.firmware import certificates
+from tests.firmware import certificates, journey
 from tests.firmware.announced import announced
 from tests.firmware.bad_recorder import BadRecorder
 from tests.firmware.build import Programs, missing
+from tests.firmware.bursts import Fleet, Pace, compare_gaps, judge
 from tests.firmware.host import SET_UP, SLEPT, HostCamera, camera, times
+from tests.instruments import stall
 from tests.stack import Stack, wait_until
 
 pytestmark = pytest.mark.stack
@@ -35,6 +37,7 @@ from devices.models import ApiToken
 user = get_user_model().objects.get(username="admin")
 print(ApiToken.objects.create(user=user, name="tests")[1])
 """
+SEED = 335
 QUICK = times(backoff=200, longest=1000, refused=300, settled=500, browse=2000)
 
 
@@ -122,8 +125,13 @@ def test_from_power_to_pictures_to_sleep_and_back_into_the_same_hour_file(
 ) -> None:
     """Found by mDNS beside a rogue, registered, streamed, asleep, awake: not one frame lost."""
     rogue = certificates.authority(tmp_path, "rogue").issue(tmp_path, "leaf")
-    set_up = [*SET_UP, "--set", "mode motion", "--ca", str(stack.ca_path)]
-    with BadRecorder(rogue) as stranger, announced(stranger.port, stack.port):
+    noted = tmp_path / "taken.txt"
+    set_up = [*SET_UP, "--set", "mode motion", "--ca", str(stack.ca_path), "--taken", str(noted)]
+    with (
+        stall.Lateness() as lateness,
+        BadRecorder(rogue) as stranger,
+        announced(stranger.port, stack.port),
+    ):
         with bench.boot(*set_up, "--mdns", "127.0.0.1", *times(stream=2000)) as running:
             first = running.finish(SLEPT)
         assert stranger.requests == [], "the rogue was told nothing"
@@ -131,7 +139,7 @@ def test_from_power_to_pictures_to_sleep_and_back_into_the_same_hour_file(
     assert running.states()[:2] == ["wifi", "discover"]
     bench.wait_for_presence("asleep")
     # It wakes without mDNS, at the address that it remembers; motion prolongs.
-    with bench.boot("--wake", "motion", *times(stream=1500)) as running:
+    with bench.boot("--wake", "motion", "--taken", str(noted), *times(stream=1500)) as running:
         running.wait_for("-> stream")
 
         def is_seen_while_it_moves() -> bool:
@@ -146,11 +154,50 @@ def test_from_power_to_pictures_to_sleep_and_back_into_the_same_hour_file(
     report = scene.packaged(stack, bench.mac, last=second.taken - 1)
     assert (report.frames, report.lost, report.first) == (second.taken, 0, 0), report
     assert report.is_whole, report
-    names = {path.stem.partition("-")[0] for path in scene.hour_files(stack, bench.mac)}
-    assert len(names) <= 2, "one hour, or two when it turned meanwhile"
+    # One file, or two when the hour turned meanwhile.
+    made = journey.Journey(bench.mac, journey.read_taken(noted), second.taken)
+    seen = journey.kept(stack, made)
+    assert seen.median_ms <= 100 + 2 * lateness.worst_ms, seen
     beat = stack.get_json(bench.api("events/"), BEARER)["results"]
     kinds = [event["kind"] for event in beat]
     assert kinds.count("asleep") == 2, kinds
+
+
+def test_the_older_sketch_makes_the_same_journey(bench: Bench, stack: Stack) -> None:
+    """Its deadlines are stretched here: they judge the recorder, not a busy machine."""
+    with stall.Lateness() as lateness, announced(stack.port):
+        made = journey.of_sketch(stack, mac=bench.mac, stream_s=1.5, patience=10)
+    seen = journey.kept(stack, made)
+    assert seen.frames == made.sent >= 10, seen
+    assert seen.median_ms <= 100 + 2 * lateness.worst_ms, seen
+    events = stack.get_json(bench.api("events/"), BEARER)["results"]
+    assert [event["kind"] for event in events].count("asleep") == 2, events
+
+
+def test_bursts_at_random_are_kept_whole_and_the_sleep_between_them_is_named(
+    stack: Stack, programs: Programs, pictures: Path, tmp_path: Path
+) -> None:
+    """Two sleeps each, a short one and one that is long enough for a gap: the seed says so."""
+    pace = Pace(stream_ms=(800, 2_000), asleep_s=(0.3, 9.0))
+    fleet = Fleet(stack, programs, tmp_path, pictures, cameras=2, seed=SEED, pace=pace)
+    fleet.run(120, most=3)
+    for one in fleet.cameras:
+        scene.packaged(stack, one.mac, last=one.bursts[-1].end - 1)
+        kept = judge(
+            one.mac,
+            one.bursts,
+            journey.read_taken(one.taken_file),
+            scene.hour_files(stack, one.mac),
+        )
+        assert (len(one.bursts), kept.found, kept.whole) == (3, 3, 3), kept
+        assert (kept.frames_kept, kept.is_in_order) == (kept.frames_sent, True), kept
+        assert kept.sleeps, "none was long enough"
+        (device,) = stack.get_json(f"/api/v1/devices/?search={one.mac}", BEARER)["results"]
+        start, end = round(kept.sleeps[0][0]) - 1, round(kept.sleeps[-1][1]) + 1
+        asked = f"/api/v1/gaps/?device={device['id']}&start_ms={start}&end_ms={end}"
+        told = compare_gaps(kept.sleeps, stack.get_json(asked, BEARER)["gaps"])
+        assert set(told.causes) == {"asleep"}, told
+        assert (told.untold, told.others) == (0, ()), told
 
 
 # --- obeying --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import struct
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,21 +59,34 @@ class FirmwareClient:
                 reply += chunk
         return wire.parse_register(reply), reply
 
-    def connect(self, key: str) -> None:
-        """Raises wire.Refused where a sketch would give up; `upgrade_head` keeps the answer."""
+    def connect(self, key: str, *, line_s: float | None = None) -> None:
+        """Raises wire.Refused where a sketch would give up; `upgrade_head` keeps the answer.
+
+        `line_s`: how long each line of the answer may take, `timeout` unless it is given.
+        """
         nonce = wire.new_nonce()
         self._socket = self.open()
         self._socket.sendall(wire.upgrade_request(self.host, key, nonce))
-        data = b""
-        while b"\r\n\r\n" not in data:
-            chunk = self._socket.recv(4096)
-            if not chunk:
-                raise wire.Refused(0, "closed before an answer")
-            data += chunk
-        head, _, rest = data.partition(b"\r\n\r\n")
+        head, rest = self._read_head(self._timeout if line_s is None else line_s)
         self.upgrade_head = head
         wire.check_upgrade(head, nonce)
         self._waiting += self._frames.feed(rest)
+
+    def _read_head(self, line_s: float) -> tuple[bytes, bytes]:
+        """The answer up to its blank line, and what came behind it."""
+        data, lines = b"", 0
+        deadline = time.monotonic() + line_s
+        while b"\r\n\r\n" not in data:
+            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+            chunk = self.socket.recv(4096)
+            if not chunk:
+                raise wire.Refused(0, "closed before an answer")
+            data += chunk
+            if (now := data.count(b"\r\n")) > lines:
+                lines, deadline = now, time.monotonic() + line_s
+        self.socket.settimeout(self._timeout)
+        head, _, rest = data.partition(b"\r\n\r\n")
+        return head, rest
 
     def send_text(self, message: dict[str, Any]) -> None:
         self.socket.sendall(wire.text(message))
@@ -100,6 +114,19 @@ class FirmwareClient:
                 raise ConnectionError("the recorder closed the connection")
             self._waiting += self._frames.feed(data)
         return self._waiting.pop(0)
+
+    def poll(self) -> list[tuple[int, bytes]]:
+        """What has arrived, without waiting. Raises ConnectionError at the end."""
+        self.socket.settimeout(0)
+        try:
+            while data := self.socket.recv(65536):
+                self._waiting += self._frames.feed(data)
+            raise ConnectionError("the recorder closed the connection")
+        except ssl.SSLWantReadError:
+            found, self._waiting = self._waiting, []
+            return found
+        finally:
+            self.socket.settimeout(self._timeout)
 
     def receive_json(self) -> dict[str, Any]:
         opcode, payload = self.receive()
