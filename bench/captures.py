@@ -1,6 +1,8 @@
 """Captures under a crowd: who is refused at once, who gets a turn, and what answers meanwhile.
 
-The camera is the simulated one; web process, worker, broker and a plain port are real.
+The camera is the simulated one; web process, worker, broker and a plain port are real. The floor of
+a refusal is the same server with an application that does nothing but answer (bench.empty_server),
+asked in the same way.
 """
 
 from __future__ import annotations
@@ -8,19 +10,24 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 
 from bench import recorder
 from bench.table import Row, percentile
-from tests.stack import Stack, free_port
+from tests.stack import PROJECT_DIR, Stack, free_port
 
 CROWD = 100
 ASKED_IN_ROW = 100
 FIRST_PICTURE_S = 20.0
 LIMIT_S = 300.0
 LOOK_EVERY_S = 0.25
+_PICTURE = {"width": 320, "height": 240}
 _VIDEO = {"format": "h264", "durationSec": 8, "width": 640, "height": 360, "fps": 15}
 
 
@@ -81,16 +88,39 @@ def run() -> list[Row]:
     with (
         recorder.recorder(**env) as stack,
         recorder.cameras(stack, "--count", "1", "--fps", "10", "--seconds", "600"),
+        _empty_server(stack) as empty_port,
     ):
-        return asyncio.run(_measure(stack, Client(port, recorder.BEARER)))
+        empty = Client(empty_port, recorder.BEARER)
+        return asyncio.run(_measure(stack, Client(port, recorder.BEARER), empty))
 
 
-async def _measure(stack: Stack, client: Client) -> list[Row]:
+@contextmanager
+def _empty_server(stack: Stack) -> Iterator[int]:
+    """Its port."""
+    port = free_port()
+    with TemporaryDirectory(prefix="roost-bench-empty-") as data:
+        command = [sys.executable, "-m", "bench.empty_server", str(port)]
+        env = {**stack.env, "NVR_DATA_DIR": data, "NVR_PORT": str(port), "NVR_HTTP_PORTS": ""}
+        process = subprocess.Popen(
+            command, cwd=PROJECT_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n", "the empty server did not start"
+            yield port
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+async def _measure(stack: Stack, client: Client, empty: Client) -> list[Row]:
     device = await asyncio.to_thread(_first_camera, stack)
-    await client.ask("POST", "/api/camera/capture", {"width": 320, "height": 240})  # all is loaded
-    floor_crowd = await client.crowd("GET", "/health")
-    floor_row = await client.in_row("GET", "/health")
-    crowd = await client.crowd("POST", "/api/camera/capture", {"width": 320, "height": 240})
+    await client.ask("POST", "/api/camera/capture", _PICTURE)  # all is loaded
+    await empty.ask("POST", "/api/camera/capture", _PICTURE)
+    floor_crowd = await empty.crowd("POST", "/api/camera/capture", _PICTURE)
+    floor_row = await empty.in_row("POST", "/api/camera/capture", {})
+    health = await client.crowd("GET", "/health")
+    crowd = await client.crowd("POST", "/api/camera/capture", _PICTURE)
     taking = asyncio.create_task(client.ask("POST", "/api/camera/capture", _VIDEO))
     await asyncio.sleep(1.0)
     in_row = await client.in_row("POST", "/api/camera/capture", {})
@@ -106,6 +136,7 @@ async def _measure(stack: Stack, client: Client) -> list[Row]:
         ),
         _row("a refusal among them, median / worst", "50 ms", refused, floor_crowd),
         _row("a refusal while one is taken, median / worst", "50 ms", in_row, floor_row),
+        _row(f"GET /health asked {CROWD} times at once, median / worst", "", health, floor_crowd),
     ]
     return rows + await _in_turn(stack, client, device)
 
@@ -171,7 +202,7 @@ def _first_camera(stack: Stack) -> int:
 def _row(what: str, goal: str, found: list[Answer], floor: list[Answer]) -> Row:
     times, least = [one.ms for one in found], [one.ms for one in floor]
     ratio = statistics.median(times) / statistics.median(least)
-    return Row(what, goal, _times(times), f"GET /health {_times(least)}", f"{ratio:.1f}")
+    return Row(what, goal, _times(times), f"empty application {_times(least)}", f"{ratio:.1f}")
 
 
 def _times(values: list[float]) -> str:
