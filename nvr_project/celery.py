@@ -55,8 +55,6 @@ class TakeOver(bootsteps.StartStopStep):
 
 app = Celery("roost")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-if not os.environ.get("ROOST_ONLY_NAMES_TASKS"):
-    # Beat sends tasks by name; loading them, and FFmpeg's libraries with them, costs it 40 MB.
-    app.autodiscover_tasks()
+app.autodiscover_tasks()
 app.steps["consumer"].update({Heartbeat, TakeOver})
 app.set_default()

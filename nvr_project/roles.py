@@ -12,7 +12,7 @@ from nvr_project.child import Role
 from nvr_project.environment import PROJECT_DIR, Environment
 
 MANAGE = (sys.executable, str(PROJECT_DIR / "manage.py"))
-CELERY = (sys.executable, "-m", "celery", "-q", "-A", "nvr_project.celery")
+CELERY = (sys.executable, "-m", "nvr_project.celery_main")
 HEARTBEAT_LIMIT_S = 20.0  # they touch their file every 5 s
 CAMERAS_FILE = "simulated-cameras"
 
@@ -40,16 +40,13 @@ def web(env: Environment) -> Role:
 
 
 def worker(env: Environment) -> Role:
-    """How many threads it has is a setting."""
-    queues = ("-Q", f"celery,camera.{env.node_id}")
-    options = ("worker", "-O", "fair", "-n", "worker@roost", *queues)
-    quiet = ("--without-gossip", "--without-mingle", "-l", "INFO")
-    return _beating("worker", (*CELERY, *options, *quiet), env)
+    queues = ("--queue", "celery", "--queue", f"camera.{env.node_id}")
+    return _beating("worker", (*CELERY, "worker", *queues), env)
 
 
 def beat(env: Environment) -> Role:
-    argv = (*CELERY, "beat", "-l", "WARNING", "--pidfile=")
-    return _beating("beat", argv, env, {"ROOST_ONLY_NAMES_TASKS": "1"})
+    settings = {"DJANGO_SETTINGS_MODULE": "nvr_project.beat_settings"}
+    return _beating("beat", (*CELERY, "beat"), env, settings)
 
 
 def discovery(env: Environment) -> Role:

@@ -58,7 +58,9 @@ INSTALLED_APPS = [
     "clips",
     "stills",
     "system",
-    "django.contrib.admin",
+    # Without its search for admin.py files, which load every page's services into the worker as
+    # well; nvr_project.urls, which serves the admin, makes that search.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

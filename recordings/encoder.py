@@ -22,13 +22,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, NamedTuple
 
-import av
-from av.video.codeccontext import VideoCodecContext
 from PIL import Image
 
 from recordings.exceptions import EncodeError
 from recordings.ffmpeg import find_ffmpeg
 from recordings.media import matroska
+from recordings.media.livemkv import LiveBlock, LiveMatroska
 
 logger = logging.getLogger(__name__)
 
@@ -284,16 +283,16 @@ def _pump(child: subprocess.Popen[bytes], chunks: Iterator[bytes], stall_seconds
 
 
 def _read_output(output: bytes) -> Encoded:
+    reader, avcc, packets = LiveMatroska(), b"", []
     try:
-        with av.open(io.BytesIO(output), "r", format="matroska") as container:
-            stream = container.streams.video[0]
-            avcc = stream.codec_context.extradata or b""
-            packets = [
-                Packet(int(packet.pts or 0), bytes(packet), packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size
-            ]
-    except (av.FFmpegError, IndexError) as error:
+        # In pieces: it keeps what it was given until the element is whole.
+        for at in range(0, len(output), READ_BYTES):
+            for found in reader.feed(output[at : at + READ_BYTES]):
+                if isinstance(found, LiveBlock):
+                    packets.append(Packet(found.time_us // 1000, found.payload, found.is_key))
+                elif found:
+                    avcc = found[0].private
+    except ValueError as error:
         raise EncodeError(f"FFmpeg's output cannot be read: {error}") from error
     if not packets or not avcc.startswith(b"\x01"):
         raise EncodeError("FFmpeg's output holds no H.264 video")
@@ -310,6 +309,10 @@ def _tail(errors: IO[bytes]) -> str:
 
 def can_decode(payloads: Iterable[bytes]) -> bool:
     """True when any of these JPEGs gives a picture (slow: only asked when FFmpeg had none)."""
+    # Here: FFmpeg's libraries take 16 MB of every process that has ever loaded them.
+    import av  # noqa: PLC0415
+    from av.video.codeccontext import VideoCodecContext  # noqa: PLC0415
+
     for payload in payloads:
         decoder = VideoCodecContext.create("mjpeg", "r")
         try:

@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 from django.utils import timezone
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
@@ -28,6 +27,9 @@ from stills import decoding, files, previews
 from stills.exceptions import FileMissingError
 from stills.media import dng, figures
 from stills.models import Analysis
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
 
@@ -251,10 +253,6 @@ def _detected(detector: Detector, subject: Subject) -> dict[str, Any]:
         return detector.function(subject)
     except (AnalysisError, RecordingError) as error:
         text = str(error)
-    except (
-        av.error.FFmpegError
-    ) as error:  # its own text names the file, and so this machine's paths
-        text = f"The video cannot be read: {error.strerror}"
     except OSError as error:
         text = f"The file cannot be read: {error.strerror or error}"
     except (ValueError, SyntaxError) as error:  # Pillow's, and of what a TIFF claims
@@ -275,37 +273,48 @@ def _whole_failure(result: dict[str, Any]) -> str:
 
 
 def _stream(path: Path, kind: str) -> Media:
+    # Here: FFmpeg's libraries take 16 MB of every process that has ever loaded them.
+    import av  # noqa: PLC0415
+
+    try:
+        with av.open(
+            f"file:{path}",
+            format=decoding.DEMUXERS[kind],
+            options={"protocol_whitelist": "file", "max_pixels": str(decoding.MAX_PIXELS)},
+        ) as container:
+            return _counted(container, kind)
+    except av.error.FFmpegError as error:
+        # Its own text names the file, and so this machine's paths.
+        raise AnalysisError(f"The video cannot be read: {error.strerror}") from error
+
+
+def _counted(container: InputContainer, kind: str) -> Media:
     """Counted, not believed: a stream without a container does not say how long it is."""
     deadline_s = time.monotonic() + COUNTING_S
-    with av.open(
-        f"file:{path}",
-        format=decoding.DEMUXERS[kind],
-        options={"protocol_whitelist": "file", "max_pixels": str(decoding.MAX_PIXELS)},
-    ) as container:
-        if not container.streams.video:
-            raise AnalysisError("There is no video in this file.")
-        stream = container.streams.video[0]
-        context = stream.codec_context
-        frames = keys = 0
-        for packet in container.demux(stream):
-            if packet.size:
-                frames += 1
-                keys += packet.is_keyframe
-            if frames % 500 == 0 and time.monotonic() > deadline_s:
-                raise AnalysisError(f"Its pictures could not be counted within {COUNTING_S:g} s.")
-        if not frames:
-            raise AnalysisError("There is no picture in this video.")
-        rate = stream.average_rate if kind == "mp4" else context.framerate
-        fps = float(rate) if rate else None
-        duration_ms = round(container.duration / 1000) if container.duration else None
-        if duration_ms is None and fps:
-            duration_ms = round(1000 * frames / fps)
-        return Media(
-            codec=context.name,
-            width=stream.width,
-            height=stream.height,
-            duration_ms=duration_ms,
-            fps=round(fps, 3) if fps else None,
-            frames=frames,
-            keys=keys,
-        )
+    if not container.streams.video:
+        raise AnalysisError("There is no video in this file.")
+    stream = container.streams.video[0]
+    context = stream.codec_context
+    frames = keys = 0
+    for packet in container.demux(stream):
+        if packet.size:
+            frames += 1
+            keys += packet.is_keyframe
+        if frames % 500 == 0 and time.monotonic() > deadline_s:
+            raise AnalysisError(f"Its pictures could not be counted within {COUNTING_S:g} s.")
+    if not frames:
+        raise AnalysisError("There is no picture in this video.")
+    rate = stream.average_rate if kind == "mp4" else context.framerate
+    fps = float(rate) if rate else None
+    duration_ms = round(container.duration / 1000) if container.duration else None
+    if duration_ms is None and fps:
+        duration_ms = round(1000 * frames / fps)
+    return Media(
+        codec=context.name,
+        width=stream.width,
+        height=stream.height,
+        duration_ms=duration_ms,
+        fps=round(fps, 3) if fps else None,
+        frames=frames,
+        keys=keys,
+    )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import av
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -122,8 +121,7 @@ def _media(path: Path, kind: str) -> analysis.Media:
     try:
         return analysis.Subject(path, kind).media
     except (
-        analysis.AnalysisError, RecordingError, av.error.FFmpegError, OSError, ValueError,
-        SyntaxError, IndexError,
+        analysis.AnalysisError, RecordingError, OSError, ValueError, SyntaxError, IndexError,
     ) as error:  # fmt: skip
         logger.warning("%s says nothing about itself: %s", path.name, error)
         return analysis.Media("", 0, 0)

@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
 from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.utils import timezone
@@ -263,6 +262,16 @@ def _size_of(path: Path, kind: str) -> tuple[int, int] | None:
                 return jpeg.size_of(file.read(), MAX_SIDE, MAX_SIDE)
         if kind == Kind.DNG:
             return dng.size_of(path)
+        return _size_of_video(path, kind)
+    except (OSError, ValueError, jpeg.BadFrame):
+        return None
+
+
+def _size_of_video(path: Path, kind: str) -> tuple[int, int] | None:
+    # Here: FFmpeg's libraries take 16 MB of every process that has ever loaded them.
+    import av  # noqa: PLC0415
+
+    try:
         with av.open(
             f"file:{path}",
             format=decoding.DEMUXERS[kind],
@@ -271,7 +280,7 @@ def _size_of(path: Path, kind: str) -> tuple[int, int] | None:
         ) as container:
             stream = container.streams.video[0]
             return stream.width, stream.height
-    except (OSError, ValueError, IndexError, av.error.FFmpegError, jpeg.BadFrame):
+    except (IndexError, av.error.FFmpegError):
         return None
 
 

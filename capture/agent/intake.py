@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from capture.agent.clock import PacketClock
 from capture.agent.protocol import Packet, Sink, SourceError
-from capture.media.livemkv import LiveBlock, LiveMatroska, LiveTrack
 from recordings.media import nal
+from recordings.media.livemkv import LiveBlock, LiveMatroska, LiveTrack
 from recordings.media.matroska import Audio, Track
 
 # FFmpeg looks at the first packets before it passes them on, and some cameras send their last

@@ -1,7 +1,8 @@
 """Matroska as FFmpeg writes it into a pipe, taken apart while it comes (RFC 9559, RFC 8794).
 
-Only what a live stream needs: the tracks, then every block the moment it is whole. Segment and
-Cluster may have a known or an unknown size; neither matters to somebody who never goes back.
+What a camera sends live by FFmpeg, and what an encoder gives back. Only what such a stream needs:
+the tracks, then every block the moment it is whole. Segment and Cluster may have a known or an
+unknown size; neither matters to somebody who never goes back.
 Everything is bounded, and nonsense raises ValueError.
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from capture.media.livemkv import (
+from recordings.media.livemkv import (
     MAX_BLOCK_BYTES,
     Found,
     LiveBlock,
