@@ -26,6 +26,7 @@ from tests.firmware.bad_recorder import BadRecorder
 from tests.firmware.build import Programs, missing
 from tests.firmware.bursts import Fleet, Pace, compare_gaps, judge
 from tests.firmware.host import SET_UP, SLEPT, HostCamera, camera, times
+from tests.firmware.phone import PORTAL, Phone, base64url
 from tests.instruments import stall
 from tests.stack import Stack, wait_until
 
@@ -209,6 +210,20 @@ def sizes(stack: Stack, mac: str) -> set[tuple[int, int]]:
         with av.open(str(path)) as container:
             found.add((container.streams.video[0].width, container.streams.video[0].height))
     return found
+
+
+def test_a_camera_that_was_set_up_by_phone_joins(bench: Bench, stack: Stack) -> None:
+    with bench.boot(*PORTAL, "--sleep", "wait") as running:
+        running.wait_for("portal: join")
+        der = ssl.PEM_cert_to_DER_cert(Path(stack.ca_path).read_text())
+        at = {"server": "127.0.0.1", "port": str(stack.port), "ca": base64url(der)}
+        status, page = Phone(running).fill_in(
+            ssid="home", password="password1", mode="always", **at
+        )
+        assert status == 200, page
+        running.wait_for("-> stream", limit_s=30)
+        bench.wait_for_presence("streaming")
+        running.finish()
 
 
 def test_it_does_what_the_recorder_says(bench: Bench, stack: Stack) -> None:
