@@ -44,9 +44,14 @@ _METHODS = "GET,HEAD,PUT,PATCH,POST,DELETE"
 class Caller:
     """Whoever may call. `is_operator`: also files that no capture knows are theirs to see."""
 
-    captures: CaptureQuerySet
+    look_up: Callable[[], CaptureQuerySet]
     is_operator: bool
     is_by_address: bool = False
+
+    @property
+    def captures(self) -> CaptureQuerySet:
+        """Made when it is wanted: for a refusal it would be most of the work."""
+        return self.look_up()
 
 
 Endpoint = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -133,7 +138,7 @@ def _known_at_once(request: HttpRequest, is_token_needed: bool) -> Caller | None
     if _is_trusted(request, is_token_needed) and (
         request.method in older_clients.SAFE_METHODS or _is_welcome_page(request)
     ):
-        return Caller(Capture.objects.all(), is_operator=True, is_by_address=True)
+        return Caller(Capture.objects.all, is_operator=True, is_by_address=True)
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme == "Bearer" and is_environment_token(token.encode()):
         return _as_caller(EnvironmentToken())
@@ -157,7 +162,9 @@ def _caller(request: HttpRequest, is_token_needed: bool) -> Caller:
 
 
 def _as_caller(person: Person) -> Caller:
-    captures = Capture.objects.for_user(person)  # type: ignore[arg-type]  # AUTH_TOKEN's answers alike
+    def captures() -> CaptureQuerySet:
+        return Capture.objects.for_user(person)  # type: ignore[arg-type]  # AUTH_TOKEN's answers alike
+
     return Caller(captures, is_operator=has_role(person, "operator"))
 
 

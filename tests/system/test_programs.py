@@ -131,6 +131,17 @@ async def test_a_busy_camera_is_refused_without_a_thread_and_without_the_databas
     assert hops == []
 
 
+@pytest.mark.usefixtures("_busy")
+async def test_so_is_one_with_the_environments_token_and_no_query_is_even_made_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, hops: list[str]
+) -> None:
+    settings.NVR = replace(settings.NVR, auth_token="a-token-of-the-environment")
+    monkeypatch.delattr("stills.models.CaptureQuerySet.for_user")  # most of the cost, once
+    headers = {**JSON, "authorization": "Bearer a-token-of-the-environment"}
+    refused = await ask(application, "POST", CAPTURE, headers, WISH)
+    assert (refused.status, hops) == (409, [])
+
+
 async def test_health_is_answered_without_a_thread(hops: list[str]) -> None:
     answer = await ask(application, "GET", "/health")
     assert (answer.status, json.loads(answer.body)["status"]) == (200, "healthy")
