@@ -27,6 +27,7 @@ from tests.firmware.build import Programs, missing
 from tests.firmware.bursts import Fleet, Pace, compare_gaps, judge
 from tests.firmware.host import SET_UP, SLEPT, HostCamera, camera, times
 from tests.firmware.phone import PORTAL, Phone, base64url
+from tests.firmware.updating import OLD
 from tests.instruments import stall
 from tests.stack import Stack, wait_until
 
@@ -224,6 +225,16 @@ def test_a_camera_that_was_set_up_by_phone_joins(bench: Bench, stack: Stack) -> 
         running.wait_for("-> stream", limit_s=30)
         bench.wait_for_presence("streaming")
         running.finish()
+
+
+def test_the_recorder_ends_a_trial_by_answering_behind_a_picture(bench: Bench) -> None:
+    bench.folder.mkdir()
+    (bench.folder / "trial").write_text(f"i{OLD} 0.0.1")  # as the program before it left it
+    with bench.set_up("always") as running:
+        running.wait_for(f"a picture got through: {OLD} stays", limit_s=30)
+        bench.wait_for_presence("streaming")
+        running.finish()
+    assert not (bench.folder / "trial").exists()
 
 
 def test_it_does_what_the_recorder_says(bench: Bench, stack: Stack) -> None:
