@@ -1,7 +1,7 @@
 """`python -m nvr_project.celery_main worker|beat`: Celery's two processes, as its own commands run them.
 
 Not `python -m celery`: its command line loads the interactive shell that it also has, with all of
-prompt_toolkit; that costs each process 12 MB and a tenth of its start.
+prompt_toolkit; that costs each process about 10 MB.
 """
 
 from __future__ import annotations
