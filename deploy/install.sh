@@ -105,7 +105,7 @@ go_back() {
     switch_to "$old" # first: the new one may not even be able to put a back-up back
     install_units
     unit manage restore "$backup" || return 1
-    rm -f "$(data_dir)/restored.env" # the settings have not been changed by the upgrade
+    as_roost rm -f "$(data_dir)/restored.env" # the settings have not been changed by the upgrade
     rm -f "$ROOT$PREFIX/previous"
     start
 }
@@ -126,7 +126,8 @@ prune() {
         case " $keep " in *" $(basename "$release") "*) ;; *) rm -rf "$release" ;; esac
     done
     # shellcheck disable=SC2012
-    ls -t "$(data_dir)"/backups/before-*.tar 2>/dev/null | tail -n "+$((KEPT_BACKUPS + 1))" | xargs -r -d '\n' rm -f
+    ls -t "$(data_dir)"/backups/before-*.tar 2>/dev/null | tail -n "+$((KEPT_BACKUPS + 1))" |
+        while read -r file; do as_roost rm -f "$file"; done
 }
 
 do_backup() {
@@ -155,13 +156,7 @@ do_restore() {
         systemd start roost.target
         die 'The back-up was not put back; Roost runs as before.'
     fi
-    restored=$(data_dir)/restored.env
-    if [ -e "$restored" ]; then
-        cp -p "$ROOT$ETC/roost.env" "$ROOT$ETC/roost.env.before-restore"
-        cat "$restored" >"$ROOT$ETC/roost.env" # owner and mode stay
-        rm -f "$restored"
-        say "The settings before are in $ETC/roost.env.before-restore."
-    fi
+    take_settings "$(data_dir)/restored.env"
     make_settings
     install_units
     start || die "The back-up is in place, and Roost does not start: journalctl -u 'roost-*' -b"

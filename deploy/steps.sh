@@ -182,11 +182,33 @@ EOF
         )
     fi
     chmod 640 "$ROOT$ETC/roost.env"
-    mkdir -p "$(data_dir)"
+    place=$(data_dir)
+    if [ -d "$place" ] && [ ! -e "$place/.roost" ] && [ -n "$(find "$place" -mindepth 1 -maxdepth 1 ! -name lost+found | head -n 1)" ]; then
+        die "$place holds other things than a Roost: name another NVR_DATA_DIR in $ETC/roost.env."
+    fi
+    mkdir -p "$place"
     staged && return 0
     chown root:roost "$ETC/roost.env"
-    chown roost:roost "$(data_dir)"
-    chmod 700 "$(data_dir)"
+    chown roost:roost "$place"
+    chmod 700 "$place"
+}
+
+# Settings out of a back-up. Where it came from nobody knows: only names that Roost has, as another one
+# may make a program load anything; and where the data lies is this machine's own matter.
+take_settings() { # file
+    as_roost test -e "$1" || return 0
+    own='NVR_[A-Z_]*|FFMPEG_[A-Z]*|CORS_[A-Z_]*|DEFAULT_[A-Z_]*|DATABASE_URL|REDIS_URL|AUTH_TOKEN|NODE_ID|TZ'
+    own="$own|CAMERA_SOURCE|RTSP_URL|HTTP_URL|ANALYZE_URL"
+    file=$ROOT$ETC/roost.env
+    cp -p "$file" "$file.before-restore"
+    (umask 077 && : >"$file.part")
+    # As the service's user: the file is in its directory, and may be a link to what it may not read.
+    as_roost cat "$1" | grep -E "^[[:space:]]*(#|$|($own)=)" | grep -Ev '^[[:space:]]*NVR_DATA_DIR=' >>"$file.part" || true
+    grep -E '^[[:space:]]*NVR_DATA_DIR=' "$file.before-restore" >>"$file.part" || true
+    cat "$file.part" >"$file" # owner and mode stay
+    rm -f "$file.part"
+    as_roost rm -f "$1"
+    say "The settings before are in $ETC/roost.env.before-restore."
 }
 
 remove_units() {

@@ -110,6 +110,9 @@ def test_a_whole_life_below_another_root(tmp_path: Path, source: Path) -> None:
     assert (data / "secret.key").read_bytes() == key
 
     file = tmp_path / "kept.tar"
+    env_file.write_text(
+        "NVR_DATA_DIR=/etc\nPYTHONPATH=/tmp/evil\n  LD_PRELOAD=/x\n# mine\nNVR_PORT=8443\nTZ=UTC\n"
+    )
     worked(install("backup", str(file), *where))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with tarfile.open(file) as tar:
@@ -121,10 +124,12 @@ def test_a_whole_life_below_another_root(tmp_path: Path, source: Path) -> None:
     with sqlite3.connect(data / "roost.sqlite3") as database:
         database.execute("insert into auth_group (name) values ('after')")
     (data / "secret.key").write_text("lost")
-    env_file.write_text("NVR_PORT=1\n")
+    env_file.write_text("NVR_PORT=1\nNVR_DATA_DIR=/var/lib/roost\n")
     worked(install("restore", str(file), *where))
     assert (data / "secret.key").read_bytes() == key
-    assert "NVR_PORT=8443" in env_file.read_text()
+    # Of the settings only Roost's own names, and never where another machine had its data.
+    assert env_file.read_text() == "# mine\nNVR_PORT=8443\nTZ=UTC\nNVR_DATA_DIR=/var/lib/roost\n"
+    assert "NVR_PORT=1\n" in (root / "etc/roost/roost.env.before-restore").read_text()
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o640
     with sqlite3.connect(data / "roost.sqlite3") as database:
         assert ("after",) not in database.execute("select name from auth_group").fetchall()
@@ -154,6 +159,17 @@ def test_data_without_the_marker_is_not_deleted(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "no marker" in done.stderr
     assert (photos / "wedding.jpg").exists()
+
+
+def test_a_directory_of_other_things_is_not_taken_over(tmp_path: Path) -> None:
+    photos = tmp_path / "var/lib/roost"
+    photos.mkdir(parents=True)
+    (photos / "wedding.jpg").touch()
+    where = ("--root", str(tmp_path), "--environment", str(ENVIRONMENT), "--yes")
+    done = install(*where)
+    assert done.returncode == 1
+    assert "holds other things" in done.stderr
+    assert [path.name for path in photos.iterdir()] == ["wedding.jpg"]
 
 
 def test_nobody_is_taken_to_agree_who_is_not_there(tmp_path: Path) -> None:
