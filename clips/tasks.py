@@ -11,12 +11,12 @@ import time
 import uuid
 
 from celery import shared_task
-from kombu.exceptions import OperationalError
 
 from clips import arrival, catalog, cutter, files, limits
 from clips.exceptions import ClipError, NoFootageError, WrongStateError
 from clips.models import UNFINISHED, Clip, State
 from devices.models import Device
+from recordings import queueing
 from recordings.exceptions import RecordingError
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,6 @@ MAX_CUTS = 2 + len(RETRY_MS)  # a worker may be killed now and then
 SETTLE_SECONDS = 0.15
 POLL_SECONDS = 0.05
 LATE_SECONDS = 1.0
-# kombu tries for a while before it gives up, and callers answer a person.
-BROKER_PAUSE_SECONDS = 10.0
-_next_try = 0.0  # monotonic
 
 
 @shared_task(name="clips.tasks.cut_clip", ignore_result=True)
@@ -85,14 +82,7 @@ def overdue_at(end_ms: int) -> int:
 
 def queue_cut(clip_pk: uuid.UUID, wait_s: float) -> None:
     """Never raises for a dead broker: the row is there, and `cut_overdue` finds it."""
-    global _next_try  # noqa: PLW0603  of the process, as the broker is
-    if time.monotonic() < _next_try:
-        return
-    try:
-        cut_clip.apply_async((str(clip_pk),), countdown=wait_s, retry=False)
-    except (OperationalError, OSError) as error:
-        logger.warning("The broker does not answer, clips wait: %s", error)
-        _next_try = time.monotonic() + BROKER_PAUSE_SECONDS
+    queueing.queue(cut_clip, (str(clip_pk),), countdown_s=wait_s)
 
 
 def _work_on(clip: Clip) -> None:

@@ -11,26 +11,21 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from devices.models import Device
-from recordings import packager, removal, retention, segments
+from recordings import packager, queueing, removal, retention, segments
 from recordings.exceptions import RecordingError
 
 logger = logging.getLogger(__name__)
 
 # A note that a task waits for this device is believed for so long; the broker may have lost it.
 NOTE_SECONDS = 90
-# kombu tries for seconds before it gives up, and a segment closes every second or so.
-BROKER_PAUSE_SECONDS = 10.0
 # Packaging leaves one of the worker's threads to others: somebody waits for a clip, and a camera
 # that is behind is minutes at work. Who finds no slot leaves the camera to those that have one.
 SLOTS = max(1, settings.CELERY_WORKER_CONCURRENCY - 1)
 _slots = threading.BoundedSemaphore(SLOTS)
 _waiting: deque[int] = deque()  # primary keys of devices, each once
 _waiting_lock = threading.Lock()  # the threads of a worker
-_broker_is_down = False
-_next_try = 0.0  # monotonic
 
 
 @worker_ready.connect
@@ -126,8 +121,7 @@ def queue_packaging(device_pk: int) -> bool:
     Without the note in the run directory a worker that is behind would collect a task a minute and
     camera.
     """
-    global _broker_is_down, _next_try  # noqa: PLW0603  of the process, as the broker is
-    if time.monotonic() < _next_try:
+    if queueing.is_broker_away():
         return False
     note = settings.RUN_DIR / f"queued-{device_pk}"
     try:
@@ -137,16 +131,7 @@ def queue_packaging(device_pk: int) -> bool:
         pass
     note.parent.mkdir(parents=True, exist_ok=True)
     note.touch()
-    try:
-        # No retry: callers are the ingest process and beat, and there is a later chance.
-        package_segments.apply_async((device_pk,), retry=False)
-    except (OperationalError, OSError) as error:
-        note.unlink(missing_ok=True)
-        if not _broker_is_down:
-            logger.warning("The broker does not answer, packaging waits: %s", error)
-        _broker_is_down, _next_try = True, time.monotonic() + BROKER_PAUSE_SECONDS
-        return False
-    if _broker_is_down:
-        logger.info("The broker answers again")
-    _broker_is_down = False
-    return True
+    if queueing.queue(package_segments, (device_pk,)):
+        return True
+    note.unlink(missing_ok=True)
+    return False

@@ -19,7 +19,7 @@ from clips import arrival, catalog, cutter, files, services, tasks
 from clips.exceptions import CutError, NoRoomError, WrongStateError
 from clips.models import Clip, State
 from devices.models import Device, Node, Source
-from recordings import footage
+from recordings import footage, queueing
 from tests.clips.clips import AT_MS, make_clip, names_on_disk
 from tests.factories import make_device
 from tests.recordings.footage import every, write_segment
@@ -36,7 +36,7 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
         assert not retry
         sent.append((args[0], countdown))
 
-    monkeypatch.setattr(tasks, "_next_try", 0.0)  # whatever another test's broker did
+    monkeypatch.setattr(queueing, "_next_try", 0.0)  # whatever another test's broker did
     monkeypatch.setattr(tasks.cut_clip, "apply_async", take)
     return sent
 
@@ -112,13 +112,13 @@ def test_a_dead_broker_costs_no_trigger(
         calls.append(args)
         raise OperationalError("no connection")
 
-    monkeypatch.setattr(tasks, "_next_try", 0.0)
+    monkeypatch.setattr(queueing, "_next_try", 0.0)
     with monkeypatch.context() as context:
         context.setattr(tasks.cut_clip, "apply_async", refuse)
         for _ in range(3):
             services.trigger(devices=[device], by="anna", after_seconds=0)
     assert len(calls) == 1  # the others need not wait for it
-    monkeypatch.setattr(tasks, "_next_try", 0.0)
+    monkeypatch.setattr(queueing, "_next_try", 0.0)
     Clip.objects.update(due_ms=now_ms())
     tasks.cut_overdue()
     assert {clip_id for clip_id, _ in queued} == {str(clip.pk) for clip in Clip.objects.all()}

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from devices.models import Device
 from nvr_project.environment import Environment
-from recordings import packager, services, tasks
+from recordings import packager, queueing, services, tasks
 from recordings.models import Recording
 from recordings.segments import SegmentFile, list_segments
 from tests.factories import make_device
@@ -30,8 +30,8 @@ START = 1_790_000_400_000
 
 @pytest.fixture(autouse=True)
 def _broker_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_broker_is_down", False)
-    monkeypatch.setattr(tasks, "_next_try", 0.0)
+    monkeypatch.setattr(queueing, "_is_down", False)
+    monkeypatch.setattr(queueing, "_next_try", 0.0)
 
 
 @pytest.fixture
@@ -87,11 +87,11 @@ def test_a_dead_broker_is_said_once_and_left_in_peace_for_a_while(
     assert not services.enqueue_packaging(1)
     assert not services.enqueue_packaging(1)
     assert len(tries) == 1
-    monkeypatch.setattr(tasks, "_next_try", 0.0)  # the pause is over
+    monkeypatch.setattr(queueing, "_next_try", 0.0)  # the pause is over
     assert not services.enqueue_packaging(1)
     assert len(tries) == 2
     assert caplog.text.count("broker does not answer") == 1
-    monkeypatch.setattr(tasks, "_next_try", 0.0)
+    monkeypatch.setattr(queueing, "_next_try", 0.0)
     monkeypatch.setattr(tasks.package_segments, "apply_async", lambda *args, **options: None)
     with caplog.at_level("INFO"):
         assert services.enqueue_packaging(1)
