@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 from urllib import request
@@ -66,17 +69,35 @@ def running_broker(data_dir: Path) -> Iterator[Environment]:
         server.wait(10)
 
 
+@functools.cache
+def _prepared(username: str, password: str) -> TemporaryDirectory[str]:
+    """A data directory after its first `prepare`, which is most of what a first start costs; made
+    once a test process and removed with it."""
+    place = TemporaryDirectory(prefix="roost-prepared-")
+    stack = Stack(Path(place.name), is_first_start=True)
+    stack.env |= {"NVR_ADMIN_USERNAME": username, "NVR_ADMIN_PASSWORD": password}
+    stack.manage("prepare", timeout=2 * START_LIMIT_S)
+    return place
+
+
 class Stack:
     """One recorder on a free port of 127.0.0.1 with its own data directory.
 
-    `env` adds to or overrides its environment. Whatever it prints is kept in `output`.
+    `env` adds to or overrides its environment. Whatever it prints is kept in `output`. Its first
+    start finds a database without rows and static files that are there already; keys and
+    certificates are its own. `is_first_start`: it finds nothing.
     """
 
     username = "admin"
     password = "correct horse battery staple"
 
     def __init__(
-        self, tmp: Path, server: str = "daphne", env: Mapping[str, str] | None = None
+        self,
+        tmp: Path,
+        server: str = "daphne",
+        env: Mapping[str, str] | None = None,
+        *,
+        is_first_start: bool = False,
     ) -> None:
         self.data_dir = tmp / "data"
         self.port = free_port()
@@ -90,6 +111,7 @@ class Stack:
             "NVR_ADMIN_PASSWORD": self.password,
             **(env or {}),
         }
+        self._is_first_start = is_first_start
         self.output = ""
         self.process: subprocess.Popen[str] | None = None
         self.ready_after_s = 0.0
@@ -114,6 +136,7 @@ class Stack:
     def launch(self) -> None:
         """Starts it and does not wait."""
         self._close()
+        self._furnish()
         self.output = ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nvr_project"],
@@ -280,6 +303,18 @@ class Stack:
         return self.alive(found)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _furnish(self) -> None:
+        """What a first start would make and what is the same in all of them."""
+        person = [self.env.get(f"NVR_ADMIN_{name}") for name in ("USERNAME", "PASSWORD")]
+        is_usual = person == [self.username, self.password] and "DATABASE_URL" not in self.env
+        if self._is_first_start or not is_usual or self.data_dir.exists():
+            return
+        prepared = Path(_prepared(self.username, self.password).name) / "data"
+        self.data_dir.mkdir(mode=0o700, parents=True)
+        for name in (".roost", "roost.sqlite3"):
+            shutil.copy2(prepared / name, self.data_dir / name)
+        shutil.copytree(prepared / "static", self.data_dir / "static")
 
     def _control_socket(self) -> Path:
         from nvr_project.environment import read_environment

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.browser]
 
 @pytest.fixture
 def newcomer(chromium: Browser, tmp_path: object) -> Iterator[Visitor]:
-    with Stack(tmp_path) as stack:  # type: ignore[arg-type]
+    with Stack(tmp_path, is_first_start=True) as stack:  # type: ignore[arg-type]
         visitor = new_visitor(chromium, stack.url)
         yield visitor
         visitor.context.close()

@@ -25,7 +25,7 @@ pytestmark = [
 ]
 FPS = 15
 PASSWORD = "rtsp-canary-7a31"
-OUTAGES = 5
+OUTAGES = 3
 OUTAGE_S = 7.0
 
 
