@@ -23,11 +23,7 @@ def _at(page: Page) -> int:
     seconds = int(
         page.get_by_role("slider", name="Time of day").get_attribute("aria-valuenow") or 0
     )
-    # Of the day that the address names: the video may be of yesterday by now.
-    shown = _query(page).get("at")
-    midnight: int = page.evaluate(
-        "(at) => new Date(at ?? Date.now()).setHours(0, 0, 0, 0)", int(shown[0]) if shown else None
-    )
+    midnight: int = page.evaluate("new Date().setHours(0, 0, 0, 0)")
     return midnight + seconds * 1000
 
 
