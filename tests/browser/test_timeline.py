@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -98,6 +99,9 @@ def test_the_bar_says_how_long_nothing_was_recorded_and_why(visit: Any) -> None:
     before, after = _spans(visitor, camera)[:2]
     # A busy recorder takes its time to take the cameras in again.
     view = max(60, 2 * (after[0] - before[1]) // 1000)
+    # The bar ends at now: until then the playhead is further right than where the view keeps it.
+    shown_whole = before[1] - 2000 + 800 * view + 2000
+    wait_until(lambda: time.time() * 1000 > shown_whole, limit_s=view, what="a bar long enough")
     page = _open(visitor, f"camera={camera}&at={before[1] - 2000}&view={view}")
     bar = page.get_by_role("slider", name="Time of day")
     box = bar.bounding_box()
