@@ -31,6 +31,7 @@ FIRST_TELEMETRY_NS = 10_000_000_000  # when there is something measured to say
 COMPLAINT_NS = 60_000_000_000
 HEARD_NS = 6_000_000_000  # every camera sends its first heartbeat within 5 s
 SYNC_STALE_NS = 10_000_000_000  # the spool syncs every 2 s
+MAX_UPDATE_NOTES = 20  # a connection or an announcement; a good update has three
 NOT_RECORDING = "Failed to start recording"
 
 Send = Callable[[Any], Awaitable[None]]
@@ -134,7 +135,7 @@ class Session:
         self._synced_ms = self._synced_ns = 0
         self._is_acknowledged = self._is_failure_told = False
         self._complained_ns = 0
-        self._update_said = ("", "")
+        self._update_said, self._updates_left = ("", ""), MAX_UPDATE_NOTES
         self._telemetry_ns = now_ns - TELEMETRY_NS + FIRST_TELEMETRY_NS
         self._measured = (now_ns, 0, 0)
 
@@ -230,7 +231,9 @@ class Session:
         said = (report.state, report.version)
         if report.state not in REPORTED_STATES or not report.version or said == self._update_said:
             return
-        self._update_said = said
+        if self._updates_left <= 0:
+            return
+        self._update_said, self._updates_left = said, self._updates_left - 1
         at_ms = time.time_ns() // 1_000_000
         self.registry.note_update(
             UpdateReport(self.identity.device_pk, *said, report.detail, at_ms)
@@ -238,8 +241,10 @@ class Session:
 
     async def announce_update(self, version: str, size_bytes: int, path: str) -> None:
         """Not to a camera that has not named its firmware in this connection: the row may be old."""
-        if self.report.firmware and self.report.board:
-            self._update_said = ("", "")  # it may fail in the same words again
+        facts = self._facts
+        if facts is not None and facts.firmware and facts.board:
+            # It may fail in the same words again.
+            self._update_said, self._updates_left = ("", ""), MAX_UPDATE_NOTES
             await self.say(wire.update(version, size_bytes, path))
 
     def _take_status(self, status: str) -> None:

@@ -122,7 +122,10 @@ def read_report(payload: bytes | str) -> Report | None:
 
 
 def _text(value: object) -> str:
-    return value[:_MAX_TEXT] if isinstance(value, str) else ""
+    """Without control characters: PostgreSQL takes no NUL, a page no line."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(one if one.isprintable() else " " for one in value[:_MAX_TEXT])
 
 
 def _count(value: object) -> int | None:

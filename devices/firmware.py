@@ -1,7 +1,7 @@
 """The firmware catalogue: signed images, and the keys that are trusted; the only writer of both.
 
-The file comes first, then its row: without a row nobody is given a file, and a file that was left
-over is replaced when the same image is uploaded again. Synchronous: call from a thread.
+The file is on the disk before its row is committed: without a row nobody is given a file, and a
+file that was left over is replaced when the same image is uploaded again. Synchronous: call from a thread.
 """
 
 from __future__ import annotations
@@ -79,17 +79,17 @@ def add_image(*, file: BinaryIO, size_bytes: int, notes: str, by: str) -> Firmwa
         notes=notes,
         uploaded_by=by,
     )
-    same = FirmwareImage.objects.filter(
-        board=image.board, version=image.version, signer=image.signer
-    )
-    if same.exists():
-        raise _already_there(image)
-    _write(image.path, data)
     try:
+        # The row first: it says whether the name is free, also to whoever uploads at the same time.
         with transaction.atomic():
             image.save()
-    except IntegrityError as error:  # somebody uploaded the same version meanwhile
-        raise _already_there(image) from error
+            _write(image.path, data)
+    except IntegrityError as error:
+        raise FirmwareRefused(
+            "file",
+            f"{image} is in the catalogue already; give a new build a new version, as cameras take"
+            " only what is newer than theirs",
+        ) from error
     return image
 
 
@@ -125,14 +125,6 @@ def _trusted_signer(header: Header) -> str:
             "file", "It was signed with none of the trusted update keys, or changed after that"
         )
     return firmware_image.short_id(signer)
-
-
-def _already_there(image: FirmwareImage) -> FirmwareRefused:
-    return FirmwareRefused(
-        "file",
-        f"{image.version} for {image.board} is in the catalogue already; give a new build a new"
-        " version, as cameras take only what is newer than theirs",
-    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,6 +6,7 @@ What happens by itself is in `devices.updates_steps`. Synchronous: call from a t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
@@ -14,14 +15,7 @@ from django.utils import timezone
 from devices import livestate, updates_plan
 from devices.exceptions import FirmwareInUse, FirmwareRefused, UnknownFirmware
 from devices.firmware_image import is_newer
-from devices.firmware_models import (
-    BROKEN,
-    UNDER_WAY,
-    FirmwareImage,
-    Rollout,
-    RolloutDevice,
-    UpdateKey,
-)
+from devices.firmware_models import UNDER_WAY, FirmwareImage, Rollout, RolloutDevice, UpdateKey
 from devices.models import Device, Enrolment
 from devices.updates_plan import BadPlan
 
@@ -50,8 +44,8 @@ def start(
             rollout = Rollout.objects.create(
                 image=image, board=image.board, stages=plan, started_by=by
             )
-            enlist(rollout, plan)
-            if not rollout.devices.exclude(state=States.OTHER_KEY).exists():
+            enlist(rollout, at=rollout.started_at)
+            if not rollout.devices.filter(state=States.WAITING).exists():
                 raise FirmwareRefused("image", _why_nobody(rollout))
     except IntegrityError as error:
         raise FirmwareInUse(
@@ -61,7 +55,9 @@ def start(
 
 
 def pause(*, rollout_pk: int, by: str) -> Rollout:
-    """Nobody else is told; who was told before goes on. Raises UnknownFirmware."""
+    """Nobody else is told or begins a download; who has begun goes on. Raises UnknownFirmware,
+    FirmwareInUse when it is not running.
+    """
     with transaction.atomic():
         rollout = _locked(rollout_pk, Rollout.State.RUNNING)
         rollout.state, rollout.reason = Rollout.State.PAUSED, f"Paused by {by}"[:300]
@@ -70,9 +66,10 @@ def pause(*, rollout_pk: int, by: str) -> Rollout:
 
 
 def resume(*, rollout_pk: int, is_retry: bool = False) -> Rollout:
-    """Goes on in the same stage, without the cameras that failed or, `is_retry`, with them again.
+    """Goes on in the same stage, without the cameras that failed or, `is_retry`, with them again;
+    never with one that went back: it would only do that again.
 
-    Raises UnknownFirmware.
+    Raises UnknownFirmware, FirmwareRefused, FirmwareInUse when it is not paused.
     """
     with transaction.atomic():
         rollout = _locked(rollout_pk, Rollout.State.PAUSED)
@@ -80,14 +77,15 @@ def resume(*, rollout_pk: int, is_retry: bool = False) -> Rollout:
         rollout.state, rollout.reason, rollout.settled_at = Rollout.State.RUNNING, "", None
         rollout.save(update_fields=["state", "reason", "settled_at"])
         if is_retry:
-            rollout.devices.filter(state__in=BROKEN).update(
-                state=States.WAITING, detail="", at=timezone.now(), announced_at=None
-            )
+            again = rollout.devices.filter(state__in=(States.FAILED, States.LOST))
+            again.update(state=States.WAITING, detail="", at=timezone.now(), announced_at=None)
     return rollout
 
 
 def stop(*, rollout_pk: int) -> Rollout:
-    """For good. Cameras that have the firmware keep it. Raises UnknownFirmware."""
+    """For good. Cameras that have the firmware keep it. Raises UnknownFirmware, FirmwareInUse when
+    it ended before.
+    """
     with transaction.atomic():
         rollout = _locked(rollout_pk, *UNDER_WAY)
         rollout.state, rollout.ended_at = Rollout.State.STOPPED, timezone.now()
@@ -108,30 +106,42 @@ def download_for(*, image_pk: int, device_pk: int) -> Path | None:
     return None if row is None else row.rollout.image.path
 
 
-def enlist(rollout: Rollout, plan: Sequence[updates_plan.Stage]) -> None:
-    """Puts the board's cameras into the stages: those that are connected now come first, so that
-    the first one can be watched. One with another update key waits, in case it gets the right one.
+def enlist(rollout: Rollout, *, at: datetime) -> None:
+    """Puts the board's cameras that are not in it yet into the stages: those that are connected
+    now come first, so that the first one can be watched, and those that come later into the last.
+
+    One with another update key waits, in case it gets the right one; one that went back from this
+    version before is not given it again.
     """
-    image, live = rollout.image, livestate.read()
-    older = [one for one in candidates(image) if is_newer(image.version, one.firmware_version)]
+    image, live, last = rollout.image, livestate.read(), len(rollout.stages) - 1
+    known = set(rollout.devices.values_list("device", flat=True))
+    older = [
+        one
+        for one in candidates(image)
+        if one.pk not in known and is_newer(image.version, one.firmware_version)
+    ]
     older.sort(key=lambda one: (one.pk not in live, one.position, one.pk))
-    able = [one for one in older if one.update_key == image.signer]
-    last = len(plan) - 1
-    RolloutDevice.objects.bulk_create(
-        RolloutDevice(
-            rollout=rollout, device=one, stage=stage, from_version=one.firmware_version,
-            at=rollout.started_at,
-        )
-        for one, stage in zip(able, updates_plan.stages_of(len(able), plan), strict=True)
-    )  # fmt: skip
-    RolloutDevice.objects.bulk_create(
-        RolloutDevice(
-            rollout=rollout, device=one, stage=last, from_version=one.firmware_version,
-            state=States.OTHER_KEY, at=rollout.started_at,
-        )
-        for one in older
-        if one.update_key != image.signer
-    )  # fmt: skip
+    went_back = _went_back(image)
+    able = [one.pk for one in older if one.update_key == image.signer and one.pk not in went_back]
+    places = [last] * len(able) if known else updates_plan.stages_of(len(able), rollout.stages)
+    stages = dict(zip(able, places, strict=True))
+    for one in older:
+        row = RolloutDevice(
+            rollout=rollout, device=one, stage=stages.get(one.pk, last), at=at,
+            from_version=one.firmware_version,
+        )  # fmt: skip
+        if one.pk in went_back:
+            row.state, row.detail = States.ROLLED_BACK, "In an earlier roll-out"
+        elif one.pk not in stages:
+            row.state = States.OTHER_KEY
+        row.save()
+
+
+def _went_back(image: FirmwareImage) -> set[int]:
+    rows = RolloutDevice.objects.filter(
+        state=States.ROLLED_BACK, rollout__image__version=image.version
+    )
+    return set(rows.values_list("device", flat=True))
 
 
 def candidates(image: FirmwareImage) -> list[Device]:
@@ -153,6 +163,8 @@ def _check(image: FirmwareImage) -> None:
 
 def _why_nobody(rollout: Rollout) -> str:
     image = rollout.image
+    if rollout.devices.filter(state=States.ROLLED_BACK).exists():
+        return f"No camera is left for it: some went back from {image.version} before"
     if rollout.devices.exists():
         return f"No camera with older firmware has the update key {image.signer}"
     if candidates(image):

@@ -36,6 +36,8 @@ BACK_FROM_SLEEP_WITHIN = timedelta(days=1)
 # A stage does not wait longer for cameras that are asleep or away; they get it when they come.
 ABSENT_PATIENCE = timedelta(days=1)
 GONE_AFTER = timedelta(minutes=5)
+# It says with its first heartbeat what it runs, and the row may be as old as its last connection.
+GREETS_WITHIN = timedelta(minutes=1)
 
 _STATE_OF = {
     "downloading": States.DOWNLOADING,
@@ -52,6 +54,10 @@ _WORDS = {
     "rolled_back": "Went back from {version} to its old firmware",
 }
 REPORTED_STATES = tuple(_STATE_OF)
+# The firmware's words (core/update.cpp) for a failure that says nothing about this firmware: the
+# recorder turned the download away (the others' turn, or it was paused just then), or the camera
+# came too early after its last update. It is told once more later.
+NOT_YET = ("the recorder refuses the download", "the last update is still on trial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +83,20 @@ def _record(report: UpdateReport) -> None:
     detail = f"{words}: {report.detail}" if report.detail else words
     kind = DeviceEvent.Kind.UPDATE
     record_event(device_pk=report.device_pk, kind=kind, detail=detail, at_ms=report.at_ms)
-    of_device = RolloutDevice.objects.filter(
-        device=report.device_pk, rollout__image__version=report.version
+    rollout = (
+        Rollout.objects.select_for_update()
+        .filter(devices__device=report.device_pk, image__version=report.version)
+        .order_by("-pk")
+        .first()
     )
-    row = of_device.select_related("device").order_by("-rollout").first()
-    if row is None:
+    if rollout is None:
         return
-    rollout = Rollout.objects.select_for_update().get(pk=row.rollout_id)
+    row = rollout.devices.select_related("device").get(device=report.device_pk)
     if report.state == "failed" and row.state == States.UPDATED:
         return  # it was told once more after it had it, and rightly refused
-    row.become(_STATE_OF[report.state], report.detail, _moment(report.at_ms))
+    is_over = report.state != "failed" or report.detail not in NOT_YET
+    state = _STATE_OF[report.state] if is_over else States.WAITING
+    row.become(state, report.detail, _moment(report.at_ms))
     if row.state in BROKEN:
         _pause(rollout, f"{row.device}: {detail}")
 
@@ -120,7 +130,7 @@ class _Step:
         self.live = livestate.read()
 
     def take(self) -> None:
-        self._enlist_newcomers()
+        updates.enlist(self.rollout, at=self.now)
         self.rows = list(self.rollout.devices.select_related("device"))
         for row in self.rows:
             if trouble := self._look_at(row):
@@ -129,19 +139,6 @@ class _Step:
             self._advance()
         if self.rollout.state == Rollout.State.RUNNING:
             self._announce()
-
-    def _enlist_newcomers(self) -> None:
-        """Cameras that came, or named their firmware, after the beginning: in the last stage."""
-        known = set(self.rollout.devices.values_list("device", flat=True))
-        last = len(self.rollout.stages) - 1
-        RolloutDevice.objects.bulk_create(
-            RolloutDevice(
-                rollout=self.rollout, device=one, stage=last, from_version=one.firmware_version,
-                at=self.now,
-            )
-            for one in updates.candidates(self.image)
-            if one.pk not in known and is_newer(self.image.version, one.firmware_version)
-        )  # fmt: skip
 
     # --- one camera -------------------------------------------------------------------------------
 
@@ -171,7 +168,9 @@ class _Step:
 
     def _missing(self, row: RolloutDevice) -> str:
         device = row.device
-        if device.pk in self.live:
+        if live := self.live.get(device.pk):
+            if self.now - _moment(live.since_ms) < GREETS_WITHIN:
+                return ""
             row.become(States.ROLLED_BACK, f"It came back with {device.firmware_version}", self.now)
             return f"{device} came back with {device.firmware_version}"
         is_asleep = device.presence == Presence.ASLEEP
