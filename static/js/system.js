@@ -108,6 +108,6 @@ async function show() {
   }
 }
 
-if (!(await isAdmin())) document.querySelector('a[href="/settings"]')?.remove();
+if (!(await isAdmin())) document.querySelectorAll('a[href="/settings"], a[href="/firmware"]').forEach((link) => link.remove());
 await show();
 setInterval(() => { if (!document.hidden) show(); }, EVERY_MS);
