@@ -37,8 +37,9 @@ async function refresh(done) {
   else if (isSelectedIn(place)) return;
   const facts = { keys, images, cameras };
   const tools = { act, refresh };
+  const [first, second] = keys.length ? [imagesCard, keysCard] : [keysCard, imagesCard]; // what is to be done comes first
   redraw(place, ...rollouts.filter(isUnderWay).map((rollout) => rolloutCard(rollout, tools)),
-    imagesCard(facts, tools), keysCard(facts, tools), camerasCard(facts), pastCard(rollouts.filter((one) => !isUnderWay(one))));
+    first(facts, tools), second(facts, tools), camerasCard(facts), pastCard(rollouts.filter((one) => !isUnderWay(one))));
 }
 
 async function act(request, done) {
