@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,7 +155,7 @@ def test_a_disk_that_refuses_leaves_nothing(admin: Client, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     trust()
-    monkeypatch.setattr(firmware.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     answer = put_in(admin, signed())
     assert answer.status_code == 503
     assert "No space left on device" in answer.content.decode()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from devices import livestate, updates, updates_steps
 from devices.exceptions import FirmwareInUse, FirmwareRefused, UnknownFirmware
@@ -266,6 +267,11 @@ def test_a_camera_that_was_turned_away_is_told_later_and_nothing_pauses(
     course.takes_it(cameras[0])
     course.step()
     assert course.rollout.state == "finished"
+
+
+def test_the_firmware_says_it_in_these_words() -> None:
+    source = (settings.BASE_DIR / "firmware/esp32cam/core/update.cpp").read_text()
+    assert [words for words in updates_steps.NOT_YET if f'"{words}"' not in source] == []
 
 
 def test_resumed_it_leaves_out_those_that_failed_or_tries_them_again(told: Told) -> None:
