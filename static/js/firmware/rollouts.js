@@ -5,6 +5,7 @@ import { button, confirmed, h, nothing, openDialog } from "../lib/dom.js";
 import { ago, duration, exact, MINUTE, sinceWhen } from "../lib/time.js";
 
 const BROKEN = ["failed", "rolled_back", "lost"];
+const RETRIED = ["failed", "lost"]; // one that went back would only do that again
 const STATES = { running: ["good", "Under way"], paused: ["attention", "Paused"], finished: ["good", "Finished"], stopped: ["off", "Stopped"] };
 const WITHOUT_TIME = ["waiting", "other_key"];
 
@@ -44,11 +45,11 @@ export function rolloutCard(rollout, { act }) {
     const text = "No other camera is told of it. Cameras that have it keep it; a camera that downloads it now may still finish.";
     if (await confirmed(`Stop rolling out ${rollout.version}?`, text, "Stop it", { danger: true })) call("stop", "The roll-out is stopped");
   };
-  const hasBroken = rollout.devices.some((row) => BROKEN.includes(row.state));
-  const resume = hasBroken
-    ? [button("Try those again", { kind: "is-primary", icon: "restart", onclick: () => call("resume", "The cameras that failed are tried again", { retry: true }) }),
-      button("Go on without them", { icon: "play", onclick: () => call("resume", "The roll-out goes on without them") })]
-    : [button("Resume", { kind: "is-primary", icon: "play", onclick: () => call("resume", "The roll-out goes on") })];
+  const has = (states) => rollout.devices.some((row) => states.includes(row.state));
+  const goOn = has(BROKEN) ? ["Go on without them", "The roll-out goes on without them"] : ["Resume", "The roll-out goes on"];
+  const resume = [
+    has(RETRIED) && button("Try those again", { icon: "restart", onclick: () => call("resume", "The cameras that failed or were lost are tried again", { retry: true }) }),
+    button(goOn[0], { kind: "is-primary", icon: "play", onclick: () => call("resume", goOn[1]) })];
   return h("section", { class: "card", "aria-label": `Roll-out of ${titleOf(rollout)}` },
     h("div", { class: "spread" }, h("h2", {}, titleOf(rollout)), stateMark(rollout)),
     h("p", { class: "state-line" }, rollout.sentence),
