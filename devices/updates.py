@@ -121,10 +121,13 @@ def enlist(rollout: Rollout, *, at: datetime) -> None:
         if one.pk not in known and is_newer(image.version, one.firmware_version)
     ]
     older.sort(key=lambda one: (one.pk not in live, one.position, one.pk))
+    if not older:
+        return
     went_back = _went_back(image)
     able = [one.pk for one in older if one.update_key == image.signer and one.pk not in went_back]
     places = [last] * len(able) if known else updates_plan.stages_of(len(able), rollout.stages)
     stages = dict(zip(able, places, strict=True))
+    rows = []
     for one in older:
         row = RolloutDevice(
             rollout=rollout, device=one, stage=stages.get(one.pk, last), at=at,
@@ -134,7 +137,8 @@ def enlist(rollout: Rollout, *, at: datetime) -> None:
             row.state, row.detail = States.ROLLED_BACK, "In an earlier roll-out"
         elif one.pk not in stages:
             row.state = States.OTHER_KEY
-        row.save()
+        rows.append(row)
+    RolloutDevice.objects.bulk_create(rows)
 
 
 def _went_back(image: FirmwareImage) -> set[int]:

@@ -84,7 +84,7 @@ def _record(report: UpdateReport) -> None:
     kind = DeviceEvent.Kind.UPDATE
     record_event(device_pk=report.device_pk, kind=kind, detail=detail, at_ms=report.at_ms)
     rollout = (
-        Rollout.objects.select_for_update()
+        Rollout.objects.select_for_update(of=("self",))
         .filter(devices__device=report.device_pk, image__version=report.version)
         .order_by("-pk")
         .first()
@@ -145,9 +145,8 @@ class _Step:
     def _look_at(self, row: RolloutDevice) -> str:
         """Sets right what its messages did not say; why the roll-out has to pause, or ""."""
         device = row.device
-        has_it = device.firmware_version and not is_newer(
-            self.image.version, device.firmware_version
-        )
+        version = device.firmware_version
+        has_it = version == self.image.version or is_newer(version, self.image.version)
         if row.state in (States.WAITING, States.OTHER_KEY, States.LOST):
             if has_it and device.pk in self.live:
                 row.become(States.UPDATED, f"It has {device.firmware_version}", self.now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from devices.firmware_models import FirmwareImage, Rollout, RolloutDevice
 from devices.models import Device, Enrolment
 from devices.updates_steps import UpdateReport
 from recordings import ranges
+from tests.capture.web import Web, eventually
 from tests.capture.world import World
 from tests.devices import rollouts
 from tests.devices.rollouts import ALL, NEW, connect, fleet
@@ -176,6 +178,73 @@ def test_a_place_that_is_held_too_long_is_taken_from_its_holder(
     assert quick is not None
     places.give_back(1, slow)
     assert places.holds(2, quick)
+
+
+# --- on both servers ------------------------------------------------------------------------------
+
+
+def roll_out(web: Web, cameras: range) -> tuple[str, bytes]:
+    """The rows of a roll-out that told these cameras already: the download's path, and the file."""
+    file = bytes(range(256)) * 50_000  # more than a system keeps for a reader that is slow
+    folder = web.data / "firmware"
+    folder.mkdir(exist_ok=True)
+    (folder / "host_1.3.0_0123456789abcdef.roost").write_bytes(file)
+    now = "2026-11-01 12:00:00"
+    web.write(
+        "INSERT INTO devices_firmwareimage VALUES (7, 'host', '1.3.0', ?, '', '0123456789abcdef', '', '', ?)",
+        len(file), now,
+    )  # fmt: skip
+    web.write(
+        "INSERT INTO devices_rollout (id, image_id, board, stages, stage, state, reason,"
+        " stage_began_at, started_by, started_at)"
+        " VALUES (1, 7, 'host', '[{\"percent\": 100, \"soak_minutes\": 0}]', 0, 'running', '', ?, '', ?)",
+        now, now,
+    )  # fmt: skip
+    for camera in cameras:
+        web.write(
+            "INSERT INTO devices_rolloutdevice (rollout_id, device_id, stage, state, detail,"
+            " from_version, at) VALUES (1, ?, 0, 'announced', '', '1.2.0', ?)",
+            web.world["devices"][camera], now,
+        )  # fmt: skip
+    return "/api/v1/firmware/download/7/", file
+
+
+async def test_a_camera_that_vanishes_in_its_download_gives_its_place_back(web: Web) -> None:
+    path, file = roll_out(web, range(3))
+
+    def request(camera: int) -> bytes:
+        """As the firmware asks."""
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{web.port}"]
+        lines += [f"X-API-Key: {web.world['keys'][camera]}", "User-Agent: roost-esp32cam"]
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+    async def begin(camera: int) -> asyncio.StreamWriter:
+        """Up to the head; of the body it takes no more than its buffers do."""
+        sock = socket.create_connection(("127.0.0.1", web.port), timeout=20)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        reader, writer = await asyncio.open_connection(
+            sock=sock, ssl=web.context, server_hostname="127.0.0.1", limit=4096
+        )
+        writer.write(request(camera))
+        async with asyncio.timeout(20):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        return writer
+
+    async def third() -> tuple[int, str, bytes]:
+        return await web.http(request(2), limit=20_000_000)
+
+    writers = [await begin(0), await begin(1)]
+    status, head, _ = await third()
+    assert (status, "retry-after: 60" in head.lower()) == (503, True)
+    writers[0].transport.abort()
+
+    async def is_given() -> bool:
+        status, head, body = await third()
+        return status == 200 and f"content-length: {len(file)}" in head.lower() and body == file
+
+    await eventually(is_given)
+    writers[1].transport.abort()
 
 
 # --- what is said over the WebSocket --------------------------------------------------------------

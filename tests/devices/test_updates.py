@@ -187,6 +187,15 @@ def test_only_cameras_whose_board_key_and_version_fit_are_told(told: Told) -> No
     assert course.step() == [keyless.pk], "it was given the key meanwhile"
 
 
+def test_a_camera_that_was_given_a_fork_meanwhile_is_left_alone(told: Told) -> None:
+    (camera,) = fleet(1)
+    connect(camera)
+    course = begin(told, ALL)
+    Device.objects.filter(pk=camera.pk).update(firmware_version="a fork")
+    assert course.step() == []
+    assert course.states() == ["waiting"]
+
+
 def test_who_is_not_connected_is_told_when_it_comes(told: Told) -> None:
     (camera,) = fleet(1)
     connect()
