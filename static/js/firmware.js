@@ -1,6 +1,6 @@
 // Firmware: whose signature is trusted, what there is, who runs what, and how far each roll-out is.
 
-import { all, isAdmin } from "./lib/api.js";
+import { all, get, isAdmin } from "./lib/api.js";
 import { h, isSelectedIn, notice, nothing, redraw, toast } from "./lib/dom.js";
 import { ago, exact } from "./lib/time.js";
 import { reasonOf } from "./firmware/ask.js";
@@ -9,6 +9,7 @@ import { keysCard } from "./firmware/keys.js";
 import { isUnderWay, pastCard, rolloutCard } from "./firmware/rollouts.js";
 
 const EVERY_MS = 5000;
+const NEWEST = 50; // roll-outs, each with its cameras
 const place = document.getElementById("firmware");
 
 function keyCell(camera) {
@@ -32,7 +33,8 @@ function camerasCard({ cameras }) {
 }
 
 async function refresh(done) {
-  const [keys, images, cameras, rollouts] = await Promise.all(["keys", "images", "cameras", "rollouts"].map((name) => all(`firmware/${name}/`)));
+  const [keys, images, cameras, { results: rollouts }] = await Promise.all([
+    ...["keys", "images", "cameras"].map((name) => all(`firmware/${name}/`)), get("firmware/rollouts/", { page_size: NEWEST })]);
   if (done) toast(done);
   else if (isSelectedIn(place)) return;
   const facts = { keys, images, cameras };

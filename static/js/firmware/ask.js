@@ -10,7 +10,7 @@ export function askFor(title, content, action, send) {
   const reason = h("p", { class: "error", role: "alert" });
   const abort = new AbortController();
   const go = button(action, { type: "submit", kind: "is-primary" });
-  const form = h("form", { class: "fields", onsubmit: async (event) => {
+  const form = h("form", { class: "fields", oninput: () => { reason.textContent = ""; }, onsubmit: async (event) => {
     event.preventDefault();
     go.disabled = true;
     reason.textContent = "";

@@ -36,12 +36,12 @@ function numberField(label, value, min, max, unit, hint) {
 
 export function askToRollOut(image, all, refresh) {
   const first = numberField("Watch one camera for", 60, 0, 43200, "minutes", "The first camera is one that is connected now.");
-  const share = numberField("Then update", 10, 1, 99, "% of the cameras");
-  const second = numberField("and watch them for", 24, 0, 720, "hours", "After that all the others get it.");
+  const share = numberField("Then update a share of", 10, 1, 99, "%");
+  const second = numberField("and watch them for", 24, 0, 720, "hours");
   askFor(`Roll out ${image.version}`, [
     notice(audience(image, all), { kind: "is-info", icon: "info" }),
     first.element, h("div", { class: "columns is-pair" }, share.element, second.element),
-    h("p", { class: "hint" }, "A camera sends no pictures while it downloads and restarts, a few minutes at most. When one fails, goes back to its old firmware or does not come back, the roll-out pauses and waits for you."),
+    h("p", { class: "hint" }, "After that all the others get it. A camera sends no pictures while it downloads and restarts, a few minutes at most. When one fails, goes back to its old firmware or does not come back, the roll-out pauses and waits for you."),
   ], "Start the roll-out", async () => {
     const stages = [
       { count: 1, soak_minutes: first.read() },
