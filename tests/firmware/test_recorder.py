@@ -262,10 +262,10 @@ def test_a_version_that_is_rolled_out_runs_and_says_so(
             found: dict[str, Any] = stack.get_json(f"{firmware}rollouts/{begun['id']}/", BEARER)
             return found
 
-        wait_until(lambda: rollout()["state"] != "running", limit_s=120, what="the roll-out ends")
+        wait_until(lambda: rollout()["state"] != "running", limit_s=240, what="the roll-out ends")
         over = rollout()
         assert (over["state"], over["counts"]["updated"]) == ("finished", 1), (over, running.log())
-        wait_until(lambda: firmware_of(bench) == NEWER, limit_s=15, what="the new version is known")
+        wait_until(lambda: firmware_of(bench) == NEWER, limit_s=30, what="the new version is known")
         assert running.count(f"firmware {NEWER}") == 1
         bench.wait_for_presence("streaming")
         running.finish()
