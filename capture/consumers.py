@@ -158,6 +158,8 @@ async def _obey(session: Session, message: Message) -> None:
         await session.configure(message["config"], message["frame_rates"])
     elif kind == "device.command":
         await session.say(wire.command(str(message["action"])))
+    elif kind == "device.update":
+        await session.announce_update(message["version"], message["size"], message["path"])
     elif kind == "device.close" and message.get("key_pk") in (None, session.identity.key_pk):
         registry.end(session, int(message["code"]), str(message["reason"]))
 

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from capture.session import Event
 from devices import services as devices
 from devices.services import CameraFacts, PresenceChange, TelemetryReport
+from devices.updates_steps import UpdateReport, record_updates
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._presence: dict[int, list[PresenceChange]] = {}
-        self._events: deque[Event] = deque(maxlen=MAX_KEPT)
+        self._events: deque[Event | UpdateReport] = deque(maxlen=MAX_KEPT)
         self._telemetry: deque[TelemetryReport] = deque(maxlen=MAX_KEPT)
         self._facts: dict[int, CameraFacts] = {}
         self._news = asyncio.Event()
@@ -43,6 +44,11 @@ class Ledger:
         self._news.set()
 
     def note_event(self, note: Event) -> None:
+        self._events.append(note)
+        self._news.set()
+
+    def note_update(self, note: UpdateReport) -> None:
+        """In one line with the events: what it says must be written in its order."""
         self._events.append(note)
         self._news.set()
 
@@ -116,7 +122,7 @@ def _add(changes: list[PresenceChange], note: PresenceChange) -> None:
 
 def _write(
     presence: list[PresenceChange],
-    events: list[Event],
+    events: list[Event | UpdateReport],
     telemetry: list[TelemetryReport],
     facts: list[CameraFacts],
 ) -> None:
@@ -130,6 +136,9 @@ def _write(
         if facts:
             devices.record_facts(facts)
         for event in events:
-            devices.record_event(**event._asdict())
+            if isinstance(event, UpdateReport):
+                record_updates([event])
+            else:
+                devices.record_event(**event._asdict())
     finally:
         close_old_connections()

@@ -20,6 +20,7 @@ from capture.pace import Pace, Situation
 from devices.framerates import FrameRates
 from devices.models import DeviceEvent, Presence
 from devices.services import CameraFacts, Identity, PresenceChange, TelemetryReport
+from devices.updates_steps import REPORTED_STATES, UpdateReport
 from recordings.media import matroska
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ FIRST_TELEMETRY_NS = 10_000_000_000  # when there is something measured to say
 COMPLAINT_NS = 60_000_000_000
 HEARD_NS = 6_000_000_000  # every camera sends its first heartbeat within 5 s
 SYNC_STALE_NS = 10_000_000_000  # the spool syncs every 2 s
+MAX_UPDATE_NOTES = 20  # a connection or an announcement; a good update has three
 NOT_RECORDING = "Failed to start recording"
 
 Send = Callable[[Any], Awaitable[None]]
@@ -81,6 +83,7 @@ class News(Protocol):
     def note_event(self, note: Event) -> None: ...
     def note_telemetry(self, note: TelemetryReport) -> None: ...
     def note_facts(self, note: CameraFacts) -> None: ...
+    def note_update(self, note: UpdateReport) -> None: ...
 
 
 class Keeper(Protocol):
@@ -92,6 +95,7 @@ class Keeper(Protocol):
 
     def changed(self, session: Session, *, is_connect: bool = False) -> None: ...
     def tell(self, session: Session, kind: str, detail: str) -> None: ...
+    def note_update(self, report: UpdateReport) -> None: ...
     def describe(self, facts: CameraFacts) -> None: ...
 
 
@@ -131,6 +135,7 @@ class Session:
         self._synced_ms = self._synced_ns = 0
         self._is_acknowledged = self._is_failure_told = False
         self._complained_ns = 0
+        self._update_said, self._updates_left = ("", ""), MAX_UPDATE_NOTES
         self._telemetry_ns = now_ns - TELEMETRY_NS + FIRST_TELEMETRY_NS
         self._measured = (now_ns, 0, 0)
 
@@ -197,6 +202,8 @@ class Session:
             self._take_status(report.status)
         elif report.type == "error":
             self.registry.tell(self, Events.ERROR, report.message or "It reported an error.")
+        elif report.type == "update":
+            self._take_update(report)
         else:
             logger.debug("%s sent %r, which means nothing here", self.identity.name, report.type)
 
@@ -218,6 +225,27 @@ class Session:
         if facts != self._facts:
             self._facts = facts
             self.registry.describe(facts)
+
+    def _take_update(self, report: wire.Report) -> None:
+        """Said once however often the camera repeats it; states of newer firmware mean nothing here."""
+        said = (report.state, report.version)
+        if report.state not in REPORTED_STATES or not report.version or said == self._update_said:
+            return
+        if self._updates_left <= 0:
+            return
+        self._update_said, self._updates_left = said, self._updates_left - 1
+        at_ms = time.time_ns() // 1_000_000
+        self.registry.note_update(
+            UpdateReport(self.identity.device_pk, *said, report.detail, at_ms)
+        )
+
+    async def announce_update(self, version: str, size_bytes: int, path: str) -> None:
+        """Not to a camera that has not named its firmware in this connection: the row may be old."""
+        facts = self._facts
+        if facts is not None and facts.firmware and facts.board:
+            # It may fail in the same words again.
+            self._update_said, self._updates_left = ("", ""), MAX_UPDATE_NOTES
+            await self.say(wire.update(version, size_bytes, path))
 
     def _take_status(self, status: str) -> None:
         known = {

@@ -23,6 +23,7 @@ from devices.services import (
     PresenceChange,
     TelemetryReport,
 )
+from devices.updates_steps import UpdateReport
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,10 @@ class Registry:
     def describe(self, facts: CameraFacts) -> None:
         if self.news is not None:
             self.news.note_facts(facts)
+
+    def note_update(self, report: UpdateReport) -> None:
+        if self.news is not None:
+            self.news.note_update(report)
 
     def last_words(self, device_pk: int) -> tuple[str, int] | None:
         """Presence and since_ms of a camera seen since this process started."""

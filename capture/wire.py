@@ -16,6 +16,7 @@ from typing import Any
 CONFIG_KEYS = ("resolution", "framerate", "quality", "brightness", "contrast", "saturation")
 MAX_REPORT_BYTES = 4096  # the longest report of the firmware has about 120
 _MAX_TEXT = 300
+_MAX_DETAIL = 120  # of an update
 _VISIBLE = re.compile(r"[!-~]+")
 _UPDATE_KEY = re.compile(r"[0-9a-f]{16}")
 
@@ -27,6 +28,9 @@ class Report:
     type: str
     status: str = ""
     message: str = ""
+    state: str = ""  # of an update, with the version that is being installed and a detail
+    version: str = ""
+    detail: str = ""
     uptime_ms: int | None = None
     free_heap_bytes: int | None = None
     boot_count: int | None = None
@@ -72,6 +76,12 @@ def command(action: str) -> str:
     return _compact({"type": "command", "action": action})
 
 
+def update(version: str, size_bytes: int, path: str) -> str:
+    """Only for firmware that named itself: the old sketch compares an `action`, which is not here."""
+    what = {"version": version, "size": size_bytes, "path": path}
+    return _compact({"type": "command", "command": "update", **what})
+
+
 def read_object(payload: bytes | str, max_bytes: int) -> dict[str, Any] | None:
     """A JSON object with a string `type`; None for anything else."""
     if len(payload) > max_bytes:
@@ -94,6 +104,9 @@ def read_report(payload: bytes | str) -> Report | None:
         type=message["type"][:40],
         status=_text(message.get("status")),
         message=_text(message.get("message")),
+        state=_word(message.get("state"), 40),
+        version=_word(message.get("version"), 32),
+        detail=_text(message.get("detail"))[:_MAX_DETAIL],
         uptime_ms=_count(message.get("uptime")),
         free_heap_bytes=_count(message.get("free_heap")),
         boot_count=_count(message.get("boot_count")),
@@ -109,7 +122,10 @@ def read_report(payload: bytes | str) -> Report | None:
 
 
 def _text(value: object) -> str:
-    return value[:_MAX_TEXT] if isinstance(value, str) else ""
+    """Without control characters: PostgreSQL takes no NUL, a page no line."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(one if one.isprintable() else " " for one in value[:_MAX_TEXT])
 
 
 def _count(value: object) -> int | None:

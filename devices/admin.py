@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from devices import services, sources
 from devices.exceptions import DeviceError
+from devices.firmware_models import FirmwareImage, Rollout, RolloutDevice, UpdateKey
 from devices.models import (
     ApiToken,
     Device,
@@ -27,8 +28,10 @@ from devices.wording import source_sentence
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[Any]
+    Inline = admin.TabularInline[Any, Any]
 else:
     Admin = admin.ModelAdmin  # takes no type argument at run time
+    Inline = admin.TabularInline
 
 
 class Inactive(admin.SimpleListFilter):
@@ -285,3 +288,50 @@ class NodeAdmin(Admin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         for node in queryset:
             self.delete_model(request, node)
+
+
+class ShownOnly(ReadOnly):
+    """Changed and deleted on the firmware page, which takes the file along and looks who uses it."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        del request, obj
+        return False
+
+
+@admin.register(UpdateKey)
+class UpdateKeyAdmin(ShownOnly):
+    list_display = ("name", "short_id", "added_by", "added_at")
+    search_fields = ("name", "short_id")
+
+
+@admin.register(FirmwareImage)
+class FirmwareImageAdmin(ShownOnly):
+    list_display = ("version", "board", "size_bytes", "signer", "uploaded_by", "uploaded_at")
+    list_filter: ClassVar[Any] = ("board",)
+    search_fields = ("version", "board", "signer", "notes")
+
+
+class RolloutDeviceInline(Inline):
+    model = RolloutDevice
+    fields = ("device", "stage", "state", "detail", "from_version", "announced_at", "at")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        del request, obj
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RolloutDevice]:
+        rows: QuerySet[RolloutDevice] = super().get_queryset(request).select_related("device")
+        return rows
+
+
+@admin.register(Rollout)
+class RolloutAdmin(ShownOnly):
+    list_display = (
+        "image", "state", "stage", "reason", "started_by", "started_at", "ended_at",
+    )  # fmt: skip
+    list_filter: ClassVar[Any] = ("state", "board")
+    list_select_related = ("image",)
+    inlines = (RolloutDeviceInline,)

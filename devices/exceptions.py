@@ -63,3 +63,19 @@ class NodeNameTaken(DeviceError):
 
 class NodeInUse(DeviceError):
     """Deleting the node would leave cameras without anybody who brings them."""
+
+
+class FirmwareRefused(DeviceError):
+    """A firmware file, key or roll-out cannot be; `field` names what is wrong, nothing was kept."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class FirmwareInUse(DeviceError):
+    """The image is on its way to cameras, or the board has a roll-out under way already."""
+
+
+class UnknownFirmware(DeviceError):
+    """There is no such image, key or roll-out, or it may not be used like this (any more)."""

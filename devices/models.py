@@ -12,6 +12,8 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
+from devices import firmware_models  # noqa: F401  its tables are this app's, too
+
 # Every cold boot asks for one more key. Those that were never used are dead weight beyond these;
 # so many, because a stranger who floods the door must not push out the key that a camera was
 # given a second ago and has not used yet.
@@ -324,6 +326,7 @@ class DeviceEvent(models.Model):
         BOOTED = "booted", "Started"
         CONFIG = "config", "Configuration changed"
         COMMAND = "command", "Command sent"
+        UPDATE = "update", "Firmware update"
         ERROR = "error", "Error reported"
         LIMIT = "limit", "Limit exceeded"
 

@@ -50,6 +50,11 @@ urlpatterns: list[URLPattern] = [
         Page.as_view(template_name="system/settings.html", section="system"),
         name="settings",
     ),
+    path(
+        "firmware",
+        Page.as_view(template_name="system/firmware.html", section="system"),
+        name="firmware",
+    ),
     path("login/", LogIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

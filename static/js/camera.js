@@ -34,6 +34,7 @@ const parts = {
   events: h("section", { class: "card is-flush" }),
 };
 let sourceCard = null;
+let updateSaid = null; // the newest of the events shown that is about new firmware
 const tile = new Tile(camera);
 tile.element.addEventListener("aspect", () => tile.element.style.setProperty("--ratio", tile.aspect));
 const watch = new TileWatch();
@@ -82,11 +83,14 @@ function facts() {
     !camera.source && camera.address && ["Address", camera.address], // a fetched one comes from its agent's
     !camera.source && ["Hardware", h("span", { class: "mono" }, camera.mac)], // that of a fetched camera is made up
     ["Kind", kindOf(camera)],
-    camera.firmware_version && ["Firmware", `${camera.firmware_version} for ${camera.firmware_board}`],
+    camera.firmware_version && ["Firmware", firmwareLink(`${camera.firmware_version} for ${camera.firmware_board}`)],
+    updateSaid && ["Last update", h("span", { title: exact(Date.parse(updateSaid.at)) }, `${updateSaid.detail}, ${sinceWhen(Date.parse(updateSaid.at))}`)],
     camera.last_reset_reason && [isWake(camera.last_reset_reason) ? "Woken by" : "Last start", bootWords(camera.last_reset_reason)],
     !camera.source && ["Connections", String(camera.connection_count)],
   ].filter(Boolean);
 }
+
+const firmwareLink = (text) => (isOwner ? h("a", { href: "/firmware" }, text) : text);
 
 function commands() {
   return h("div", { class: "row" }, COMMANDS.map(([action, text, warning]) => button(text, {
@@ -122,7 +126,7 @@ async function showCharts() {
 
 const EVENT_WORDS = {
   registered: "Registered", connected: "Connected", disconnected: "Connection ended", stalled: "Stopped sending pictures", paused: "Paused",
-  asleep: "Went to sleep", config: "Settings changed", command: "Command sent", error: "Reported an error", limit: "Went over a limit",
+  asleep: "Went to sleep", config: "Settings changed", command: "Command sent", error: "Reported an error", update: "Firmware", limit: "Went over a limit",
 };
 
 /** What an event is called, and what stands behind it. */
@@ -133,6 +137,8 @@ function wordsOf({ kind, detail }) {
 
 async function showEvents() {
   const { results } = await get(`devices/${id}/events/`);
+  updateSaid = results.find((event) => event.kind === "update") ?? null;
+  if (updateSaid) showState();
   const items = results.map((event) => {
     const [what, detail] = wordsOf(event);
     return h("li", {},

@@ -12,6 +12,7 @@ const PROCESS_WORDS = {
 };
 
 const place = document.getElementById("system");
+const isOwner = await isAdmin();
 let names = new Map();
 
 const verdict = (facts) => h("section", { class: `verdict ${facts.is_recording ? "" : "is-not"}`, role: "status" },
@@ -88,7 +89,8 @@ function aboutCard(facts) {
       h("dt", {}, "Addresses"), h("dd", {}, (facts.addresses ?? []).map((address) => h("div", {}, h("a", { href: address }, address)))),
       h("dt", {}, "Certificate"), h("dd", {}, certificate ? `valid for ${left} more days, until ${exact(Date.parse(certificate.not_after))}` : "not known"),
       certificate?.sha256 && [h("dt", {}, "Fingerprint"), h("dd", { class: "mono" }, certificate.sha256)],
-      h("dt", {}, "For cameras"), h("dd", {}, h("a", { href: "/ca.pem", download: "roost-ca.pem" }, "Certificate to put into a sketch"))));
+      h("dt", {}, "For cameras"), h("dd", {}, h("div", {}, h("a", { href: "/ca.pem", download: "roost-ca.pem" }, "Certificate to put into a sketch")),
+        isOwner && h("div", {}, h("a", { href: "/firmware" }, "Firmware and updates")))));
 }
 
 async function show() {
@@ -108,6 +110,6 @@ async function show() {
   }
 }
 
-if (!(await isAdmin())) document.querySelector('a[href="/settings"]')?.remove();
+if (!isOwner) document.querySelector('a[href="/settings"]')?.remove();
 await show();
 setInterval(() => { if (!document.hidden) show(); }, EVERY_MS);

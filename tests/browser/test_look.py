@@ -25,6 +25,7 @@ PAGES = {
     "add esp32": "/cameras/add?kind=esp32",
     "system": "/system",
     "settings": "/settings",
+    "firmware": "/firmware",
 }
 SCRIPT_LIMIT_BYTES = 60_000  # as sent, compressed
 

@@ -42,6 +42,7 @@ def _six_hours(page: Page) -> None:
         for n in range(360)
     ]  # fmt: skip
     events: list[dict[str, Any]] = [
+        {"at": _at(now, 10), "kind": "update", "detail": "Runs 1.3.0", "rssi_dbm": -60},
         {"at": _at(now, 20), "kind": "booted", "detail": "motion", "rssi_dbm": None},
         {"at": _at(now, 200), "kind": "booted", "detail": "brownout", "rssi_dbm": -71},
         {"at": _at(now, 300), "kind": "booted", "detail": "watchdog", "rssi_dbm": -71},
@@ -72,6 +73,8 @@ def test_its_health_is_drawn_with_the_starts_that_nobody_asked_for(visit: Any, n
     events = page.get_by_role("list", name="Events")
     expect(events).to_contain_text("Woke up · motion")
     expect(events).to_contain_text("Started anew · its firmware hung")
+    expect(events).to_contain_text("Firmware · Runs 1.3.0")
+    expect(page.locator(".facts")).to_contain_text("Last updateRuns 1.3.0")
     battery.scroll_into_view_if_needed()
     visitor.shoot(f"managed-charts-{name}")
 

@@ -12,6 +12,7 @@ from capture.session import Event, Session
 from capture.sessions import Registry
 from devices.sensor import DEFAULT_CONFIG
 from devices.services import CameraFacts, Identity, PresenceChange, TelemetryReport
+from devices.updates_steps import UpdateReport
 from recordings.media import matroska
 from tests.capture.firmware import jpeg
 
@@ -78,6 +79,7 @@ class FakeNews:
     events: list[Event] = field(default_factory=list)
     telemetry: list[TelemetryReport] = field(default_factory=list)
     facts: list[CameraFacts] = field(default_factory=list)
+    updates: list[UpdateReport] = field(default_factory=list)
 
     def note_presence(self, note: PresenceChange) -> None:
         self.presence.append(note)
@@ -90,6 +92,9 @@ class FakeNews:
 
     def note_facts(self, note: CameraFacts) -> None:
         self.facts.append(note)
+
+    def note_update(self, note: UpdateReport) -> None:
+        self.updates.append(note)
 
     def states(self) -> list[str]:
         return [note.presence for note in self.presence]

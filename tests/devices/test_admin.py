@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from devices import services, sources
+from devices.firmware_models import FirmwareImage, Rollout, RolloutDevice, UpdateKey
 from devices.models import (
     ApiToken,
     Device,
@@ -34,10 +35,11 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+FIRMWARE = [UpdateKey, FirmwareImage, Rollout]
 MODELS = [
-    Device, DeviceKey, TelemetrySample, DeviceEvent, EnrolmentPolicy, ApiToken, Source, Node,
+    Device, DeviceKey, TelemetrySample, DeviceEvent, EnrolmentPolicy, ApiToken, Source, Node, *FIRMWARE,
 ]  # fmt: skip
-WITHOUT_ADD = [Device, DeviceKey, TelemetrySample, DeviceEvent, ApiToken, Source, Node]
+WITHOUT_ADD = [one for one in MODELS if one is not EnrolmentPolicy]
 
 
 @pytest.fixture
@@ -62,6 +64,10 @@ def camera() -> Device:
         url="rtsp://cam.example/live",
         sealed_password=seal("canary"),
     )
+    UpdateKey.objects.create(name="workshop", short_id="0" * 16)
+    image = FirmwareImage.objects.create(board="wood", version="1.3.0", size_bytes=1)
+    rollout = Rollout.objects.create(image=image, board=image.board, stages=[{"percent": 100}])
+    RolloutDevice.objects.create(rollout=rollout, device=device, stage=0)
     return device
 
 
@@ -122,6 +128,21 @@ def test_a_node_goes_only_without_cameras(admin: Client, camera: Device) -> None
 def test_history_is_not_rewritten(admin: Client, model: Any) -> None:
     row = model.objects.get()
     assert admin.post(page(model, "change", row.pk), {"enrolment": "approved"}).status_code == 403
+
+
+@pytest.mark.usefixtures("camera")
+@pytest.mark.parametrize("model", FIRMWARE)
+def test_firmware_is_deleted_where_its_file_goes_too(admin: Client, model: Any) -> None:
+    row = model.objects.get()
+    assert admin.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    assert admin.post(page(model, "change", row.pk), {"name": "other"}).status_code == 403
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_rollout_shows_its_cameras(admin: Client) -> None:
+    html = admin.get(page(Rollout, "change", Rollout.objects.get().pk)).content.decode()
+    assert "Door" in html
+    assert "Waits for its turn" in html
 
 
 @pytest.mark.usefixtures("camera")

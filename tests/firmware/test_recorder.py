@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.firmware.bad_recorder import BadRecorder
 from tests.firmware.build import Programs, missing
 from tests.firmware.bursts import Fleet, Pace, compare_gaps, judge
 from tests.firmware.host import SET_UP, SLEPT, HostCamera, camera, times
+from tests.firmware.images import NEWER, Signer
 from tests.firmware.phone import PORTAL, Phone, base64url
 from tests.firmware.updating import OLD
 from tests.instruments import stall
@@ -235,6 +237,62 @@ def test_the_recorder_ends_a_trial_by_answering_behind_a_picture(bench: Bench) -
         bench.wait_for_presence("streaming")
         running.finish()
     assert not (bench.folder / "trial").exists()
+
+
+def test_a_version_that_is_rolled_out_runs_and_says_so(
+    bench: Bench, stack: Stack, newer: Path, tmp_path: Path
+) -> None:
+    """Signed, uploaded by the API, told, downloaded with the camera's key, tried, and kept."""
+    firmware, signer = "/api/v1/firmware/", Signer()
+    pem = "\n".join(signer.lines()[1:-1])
+    stack.post_json(f"{firmware}keys/", {"name": "workshop", "pem": pem}, BEARER)
+    # The checked build is nearly as long as a file may be; a board's is a third of that.
+    program = tmp_path / "program"
+    subprocess.run(["strip", "-o", str(program), str(newer)], check=True)
+    image = upload(stack, signer.image(program.read_bytes()))
+    key = [word for line in signer.lines() for word in ("--set", line)]
+    with bench.set_up("always", "--sleep", "wait", *key) as running:
+        running.wait_for("-> stream")
+        bench.wait_for_presence("streaming")
+        wait_until(lambda: firmware_of(bench) == OLD, limit_s=30, what="the old version is known")
+        wanted = {"image": image["id"], "stages": [{"percent": 100, "soak_minutes": 0}]}
+        begun = stack.post_json(f"{firmware}rollouts/", wanted, BEARER)
+
+        def rollout() -> dict[str, Any]:
+            found: dict[str, Any] = stack.get_json(f"{firmware}rollouts/{begun['id']}/", BEARER)
+            return found
+
+        wait_until(lambda: rollout()["state"] != "running", limit_s=240, what="the roll-out ends")
+        over = rollout()
+        assert (over["state"], over["counts"]["updated"]) == ("finished", 1), (over, running.log())
+        wait_until(lambda: firmware_of(bench) == NEWER, limit_s=30, what="the new version is known")
+        assert running.count(f"firmware {NEWER}") == 1
+        bench.wait_for_presence("streaming")
+        running.finish()
+    events = stack.get_json(bench.api("events/"), BEARER)["results"]
+    told = [event["detail"] for event in events if event["kind"] == "update"]
+    began = [
+        f"Told to update to {NEWER}", f"Downloads {NEWER}", f"Installed {NEWER}", f"Runs {NEWER}",
+    ]  # fmt: skip
+    assert all(said.startswith(start) for said, start in zip(reversed(told), began, strict=True)), (
+        told
+    )
+
+
+def firmware_of(bench: Bench) -> str:
+    found = bench.stack.get_json("/api/v1/firmware/cameras/", BEARER)["results"]
+    here = bench.device()["id"]
+    return "".join(one["version"] for one in found if one["id"] == here)
+
+
+def upload(stack: Stack, file: bytes) -> Any:
+    edge = "an-edge-that-is-in-no-file"
+    head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="a.roost"\r\n\r\n'
+    body = head.encode() + file + f"\r\n--{edge}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={edge}", **BEARER}
+    asked = http.Request(f"{stack.url}/api/v1/firmware/images/", body, headers, method="POST")
+    with http.urlopen(asked, context=stack.tls(), timeout=60) as answer:
+        return json.loads(answer.read())
 
 
 def test_it_does_what_the_recorder_says(bench: Bench, stack: Stack) -> None:

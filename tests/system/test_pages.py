@@ -23,6 +23,7 @@ NAMES = (
     "add-camera",
     "system",
     "settings",
+    "firmware",
 )
 
 

@@ -1,6 +1,7 @@
 // The product's own API. Every failure becomes an ApiError whose message can be shown.
 
 const BASE = "/api/v1/";
+const SILENT = "The recorder does not answer. Is it running, and is this device on its network?";
 
 export class ApiError extends Error {
   /** `code` names the reason for programs where the API gives one, such as "refused". */
@@ -48,7 +49,7 @@ async function call(method, path, { params, body, signal, keepalive } = {}) {
     response = await fetch(url, { method, headers, signal, keepalive, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The recorder does not answer. Is it running, and is this device on its network?", 0);
+    throw new ApiError(SILENT, 0);
   }
   if (!response.ok) throw await failure(response);
   return response.status === 204 || response.headers.get("Content-Length") === "0" ? null : response.json();
@@ -60,6 +61,26 @@ export const post = (path, body = {}, options = {}) => call("POST", path, { body
 export const put = (path, body) => call("PUT", path, { body });
 export const patch = (path, body) => call("PATCH", path, { body });
 export const remove = (path, params, options) => call("DELETE", path, { params, ...options });
+
+/** Posts a FormData; `onprogress(sent, total)` in bytes, which `fetch` does not tell. */
+export function upload(path, form, { signal, onprogress }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", BASE + path);
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("X-CSRFToken", csrfToken());
+    request.upload.onprogress = (event) => onprogress(event.loaded, event.total);
+    request.onerror = () => reject(new ApiError(SILENT, 0));
+    request.onabort = () => reject(new DOMException("Given up", "AbortError"));
+    request.onload = async () => {
+      const answer = new Response(request.responseText, { status: request.status });
+      if (answer.ok) resolve(await answer.json());
+      else reject(await failure(answer));
+    };
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}
 
 /** All rows of a list, page by page. */
 export async function all(path, params) {
