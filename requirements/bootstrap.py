@@ -175,7 +175,10 @@ def _npm_ci(npm: list[str]) -> bool:
 
 def install_test_programs() -> None:
     """A browser, a Redis, Debian's FFmpeg, ExifTool, a reader of QR codes, a C++ compiler and RTSP cameras for the tests, from Debian, where this may install packages."""
-    programs = [package for program, package in TEST_PROGRAMS if not shutil.which(program)]
+    path = f"{os.environ['PATH']}:/usr/sbin"  # nginx's, which a user's PATH lacks
+    programs = [
+        package for program, package in TEST_PROGRAMS if not shutil.which(program, path=path)
+    ]
     if not OPENSSL_HEADER.exists():
         programs.append("libssl-dev")
     groups = [programs, [] if _has_gstreamer() else list(GSTREAMER)]

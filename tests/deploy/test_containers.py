@@ -30,6 +30,7 @@ from tests.stack import free_port, wait_until
 from tests.test_docs import variables
 
 DEPLOY = PROJECT_DIR / "deploy"
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # a user's PATH lacks it
 VIDEO = bytes(range(256)) * 40
 
 
@@ -180,7 +181,7 @@ class Front:
 
 @pytest.fixture(scope="module")
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    if not shutil.which("nginx"):
+    if NGINX is None:
         pytest.skip("nginx is not installed")
     place = tmp_path_factory.mktemp("nginx")
     names = pki.Names(addresses=["127.0.0.1"], host_names=["web"])
@@ -215,10 +216,10 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     config = place / "nginx.conf"
     config.write_text(f"daemon off;\n{_user()}{text}")
     tested = subprocess.run(
-        ["nginx", "-t", "-c", str(config)], check=False, capture_output=True, text=True
+        [NGINX, "-t", "-c", str(config)], check=False, capture_output=True, text=True
     )
     assert tested.returncode == 0, tested.stderr
-    process = subprocess.Popen(["nginx", "-c", str(config)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([NGINX, "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _listens(port), limit_s=20, what="nginx")
         yield Front(port, place / "ca.pem")

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
+
 from tests.instruments import counting
 from tests.stack import PROJECT_DIR, Stack, wait_until
 
@@ -83,7 +85,11 @@ def packaged(stack: Stack, mac: str, *, last: int, limit_s: float = 60) -> count
         if not now or now == sizes:
             return None
         sizes[:] = now
-        report = counting.examine(*hour_files(stack, mac))
+        try:
+            report = counting.examine(*hour_files(stack, mac))
+        except av.error.InvalidDataError:  # just begun, by one who may have been killed over it
+            sizes.clear()
+            return None
         return report if report.last >= last else None
 
     report = wait_until(look, limit_s=limit_s, what=f"frame {last} of {mac} in an hour file")

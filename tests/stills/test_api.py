@@ -15,7 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices.models import Device
-from stills import files, services, tasks
+from recordings import queueing
+from stills import files, services
 from stills.models import CameraPicture, Capture, State
 from tests.factories import make_analysis, make_capture, make_device, make_user
 from tests.stills.browsing import CAMERA, LIST, browser, get, make_seen, one, post
@@ -160,7 +161,7 @@ def test_a_row_waits_where_the_broker_is_away(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker looks for rows by itself every ten seconds."""
-    monkeypatch.setattr(tasks, "_queue", lambda task, *arguments: False)
+    monkeypatch.setattr(queueing, "queue", lambda task, arguments: False)
     assert post(operator, kind="jpg").status_code == 202
 
 

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from devices.models import Device
+from recordings import queueing
 from stills import cameras, lease, services, streamed, tasks
 from stills.cameras.protocol import Check, Found
 from stills.exceptions import CaptureError
@@ -112,11 +113,11 @@ def test_a_look_is_queued_and_that_is_said(
 ) -> None:
     told: list[str] = []
 
-    def queue(task: Any, *arguments: str) -> bool:
+    def queue(task: Any, arguments: tuple[str, ...]) -> bool:
         told.append(task.name)
         return len(told) == 1
 
-    monkeypatch.setattr(tasks, "_queue", queue)
+    monkeypatch.setattr(queueing, "queue", queue)
     answer = post(operator, CAMERA)
     assert (answer.status_code, answer.json()["looked_at"]) == (202, None)
     assert told == ["stills.tasks.look_at_camera"]

@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from stills import files, services, tasks
+from recordings import queueing
+from stills import files, services
 from stills.exceptions import BadOrderError, QueueError, WrongStateError
 from stills.models import Analysis, CameraPicture, Capture, NodeCamera, State
 from stills.services import Wish
@@ -27,17 +28,17 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a worker was told; stands in for the broker."""
     told: list[str] = []
 
-    def queue(task: Any, *arguments: str) -> bool:
+    def queue(task: Any, arguments: tuple[str, ...]) -> bool:
         told.append(" ".join((task.name.rpartition(".")[2], *arguments)))
         return True
 
-    monkeypatch.setattr(tasks, "_queue", queue)
+    monkeypatch.setattr(queueing, "queue", queue)
     return told
 
 
 @pytest.fixture
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_queue", lambda task, *arguments: False)
+    monkeypatch.setattr(queueing, "queue", lambda task, arguments: False)
 
 
 # --- asking ---------------------------------------------------------------------------------------
@@ -136,11 +137,11 @@ def test_without_a_broker_a_row_waits_and_a_person_who_waits_is_told() -> None:
 
 @committed
 def test_one_that_a_worker_found_by_itself_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(task: Any, *arguments: str) -> bool:
+    def late(task: Any, arguments: tuple[str, ...]) -> bool:
         Capture.objects.update(state=State.TAKING)
         return False
 
-    monkeypatch.setattr(tasks, "_queue", late)
+    monkeypatch.setattr(queueing, "queue", late)
     services.request(Wish("jpg"), by="a program", expires_s=5)
     assert Capture.objects.get().state == State.TAKING
 
