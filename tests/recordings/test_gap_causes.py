@@ -15,15 +15,11 @@ from devices import services
 from devices.models import Device, Presence
 from devices.services import RECORDER_STOPPED
 from recordings.gaps import Cause, Gap, gaps
-from recordings.media import index
 from recordings.timeline import to_ms
-from tests.factories import make_device, make_recording
+from tests.factories import make_device
+from tests.recordings.half_hour import MINUTE, NOON_MS, recorded_camera
 
 pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 11, 19, 12, 0, tzinfo=UTC)
-NOON_MS = to_ms(NOON)
-MINUTE = 60_000
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +29,7 @@ def _files(data_dir: Path) -> Iterator[None]:
 
 @pytest.fixture
 def camera() -> Device:
-    """Recorded from 12:00 to 12:10 and from 12:20 to 12:30."""
-    device = make_device()
-    Device.objects.filter(pk=device.pk).update(created_at=NOON - timedelta(days=1))
-    fragments = [(0, 10 * MINUTE), (20 * MINUTE, 10 * MINUTE)]
-    blob = index.encode([index.Entry(1000, at, length) for at, length in fragments], 0)
-    make_recording(
-        device, started_at=NOON, seconds=1800, duration_ms=20 * MINUTE, fragment_index=blob
-    )
-    return device
+    return recorded_camera()
 
 
 def happened(device: Device, minute: float, kind: str, detail: str = "", **more: Any) -> None:
