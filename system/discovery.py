@@ -8,6 +8,7 @@ Standard library, zeroconf and ifaddr only: a Django process would cost a Pi 60 
 from __future__ import annotations
 
 import logging
+import secrets
 import socket
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from zeroconf.asyncio import AsyncZeroconf
 SERVICE_TYPE = "_mycam-server._tcp.local."
 INSTANCE = "Pi Camera Server"
 TXT = {"version": "1.0.0", "secure": "true", "wsPath": "/ws"}
+MAX_NUMBERED = 5  # recorders on one network; each name that is taken costs a quarter of a second
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +50,15 @@ class Announcer:
             self._addresses = []
             log.warning("No network: cameras cannot find this recorder until there is one")
             return False
-        info = self._service(addresses)
         try:
             self._zeroconf = AsyncZeroconf(interfaces=list(addresses), ip_version=IPVersion.V4Only)
-            # Another recorder on the same network keeps its name; this one gets a number.
-            await (await self._zeroconf.async_register_service(info, allow_name_change=True))
-        except (OSError, NonUniqueNameException) as error:
+            name = await self._register(self._zeroconf, addresses)
+        except OSError as error:
             log.warning("mDNS could not announce the recorder: %s", error)
             await self.close()
             return False
         self._addresses = list(addresses)
-        log.info("Announced %s at %s port %d", info.name, ", ".join(addresses), self._port)
+        log.info("Announced %s at %s port %d", name, ", ".join(addresses), self._port)
         return True
 
     async def close(self) -> None:
@@ -69,10 +69,27 @@ class Announcer:
             await zeroconf.async_unregister_all_services()
             await zeroconf.async_close()
 
-    def _service(self, addresses: Sequence[str]) -> ServiceInfo:
+    async def _register(self, zeroconf: AsyncZeroconf, addresses: Sequence[str]) -> str:
+        """Another recorder on the same network keeps its name; this one gets a number.
+
+        zeroconf's own renaming never ends where somebody answers that every name is theirs. They
+        cannot say so of a name which is announced without asking.
+        """
+        for number in range(1, MAX_NUMBERED + 1):
+            info = self._service(addresses, INSTANCE if number == 1 else f"{INSTANCE}-{number}")
+            try:
+                await (await zeroconf.async_register_service(info))
+            except NonUniqueNameException:
+                continue
+            return info.name
+        info = self._service(addresses, f"{INSTANCE}-{secrets.token_hex(4)}")
+        await (await zeroconf.async_register_service(info, cooperating_responders=True))
+        return info.name
+
+    def _service(self, addresses: Sequence[str], instance: str) -> ServiceInfo:
         return ServiceInfo(
             SERVICE_TYPE,
-            f"{INSTANCE}.{SERVICE_TYPE}",
+            f"{instance}.{SERVICE_TYPE}",
             port=self._port,
             properties=TXT,
             server=self._server,

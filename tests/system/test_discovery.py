@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
+from zeroconf import NonUniqueNameException, ServiceInfo
 from zeroconf._dns import DNSAddress, DNSPointer, DNSService, DNSText
 from zeroconf._protocol.incoming import DNSIncoming
+from zeroconf.asyncio import AsyncZeroconf
 
 from system import addresses, discovery
 from system.discovery import INSTANCE, SERVICE_TYPE, Announcer
@@ -111,6 +114,34 @@ async def test_two_recorders_are_both_found(announcer: Announcer) -> None:
         assert await ask(41451) is not None
     finally:
         await second.close()
+
+
+class Claimed(AsyncZeroconf):
+    """On a network where somebody answers to every name that is asked for: it is mine."""
+
+    async def async_register_service(
+        self,
+        info: ServiceInfo,
+        ttl: int | None = None,
+        allow_name_change: bool = False,
+        cooperating_responders: bool = False,
+        strict: bool = True,
+    ) -> Awaitable[None]:
+        assert not allow_name_change, "zeroconf would go on renaming for ever"
+        if not cooperating_responders:
+            raise NonUniqueNameException
+        return await super().async_register_service(info, ttl, cooperating_responders=True)
+
+
+async def test_nobody_keeps_it_from_being_found_by_claiming_its_names(
+    announcer: Announcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "AsyncZeroconf", Claimed)
+    assert await announcer.follow(["127.0.0.1"])
+    answer = await ask(41450)
+    assert answer is not None
+    aliases = [record.alias for record in answer.answers() if isinstance(record, DNSPointer)]
+    assert any(re.fullmatch(rf"{INSTANCE}-[0-9a-f]{{8}}\..+", alias) for alias in aliases), aliases
 
 
 class Adapter:
