@@ -32,6 +32,7 @@ from tests.stack import Stack
 
 MOVES_AGAIN = 0.3  # the share of bursts with a second motion
 BURST_LIMIT_S = 120.0
+ROUNDED_MS = 2  # gaps are told in whole milliseconds
 FPS = 10
 
 
@@ -65,7 +66,8 @@ class Kept:
     is_in_order: bool
     files: int
     errors_ms: tuple[float, ...]
-    sleeps: tuple[tuple[float, float], ...]  # longer than a gap, epoch ms
+    # From the last picture's end to the next one's beginning, epoch ms; those longer than a gap.
+    sleeps: tuple[tuple[float, float], ...]
 
 
 def draw_pictures(folder: Path, count: int, size: tuple[int, int] = (320, 240)) -> Path:
@@ -173,15 +175,15 @@ class Fleet:
 def judge(mac: str, bursts: Iterable[Burst], taken: Mapping[int, int], files: list[Path]) -> Kept:
     """From the hour files, given in the order of time."""
     bursts = tuple(bursts)
-    seen: dict[int, float] = {}
+    seen: dict[int, walls.Frame] = {}
     order: list[int] = []
     for frame in walls.frames(*files):
         assert frame.stamp is not None, f"{mac}: a picture that cannot be read"
         order.append(frame.stamp.counter)
-        seen[frame.stamp.counter] = frame.wall_ms
+        seen[frame.stamp.counter] = frame
     found = [[n for n in range(one.first, one.end) if n in seen] for one in bursts]
     here = [(numbers[0], numbers[-1]) for numbers in found if numbers]
-    sleeps = [(seen[last], seen[first]) for (_, last), (first, _) in pairwise(here)]
+    sleeps = [(seen[last].end_ms, seen[first].wall_ms) for (_, last), (first, _) in pairwise(here)]
     return Kept(
         mac=mac,
         bursts=bursts,
@@ -191,7 +193,7 @@ def judge(mac: str, bursts: Iterable[Burst], taken: Mapping[int, int], files: li
         frames_kept=len(seen),
         is_in_order=all(a < b for a, b in pairwise(order)),
         files=len(files),
-        errors_ms=tuple(at_ms - taken[number] for number, at_ms in seen.items()),
+        errors_ms=tuple(frame.wall_ms - taken[number] for number, frame in seen.items()),
         sleeps=tuple((a, b) for a, b in sleeps if b - a > GAP_MS),
     )
 
@@ -206,8 +208,7 @@ class Told(NamedTuple):
 
 
 def compare_gaps(sleeps: Iterable[tuple[float, float]], gaps: list[dict[str, Any]]) -> Told:
-    """A gap begins with the last picture's end and ends with the next one's beginning: a second is
-    more than a picture lasts."""
+    """Both begin with the last picture's end, and end with the next one's beginning."""
     left = list(gaps)
     causes: list[str] = []
     untold = 0
@@ -215,7 +216,7 @@ def compare_gaps(sleeps: Iterable[tuple[float, float]], gaps: list[dict[str, Any
         mine = [
             gap
             for gap in left
-            if abs(gap["start_ms"] - start) <= 1_000 and abs(gap["end_ms"] - end) <= 1_000
+            if max(abs(gap["start_ms"] - start), abs(gap["end_ms"] - end)) <= ROUNDED_MS
         ]
         for gap in mine:
             left.remove(gap)

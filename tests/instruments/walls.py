@@ -19,10 +19,12 @@ from recordings.media import index
 
 
 class Frame(NamedTuple):
-    """`stamp` is None where it cannot be read; `wall_ms`: epoch, as a player is told."""
+    """`stamp` is None where it cannot be read; `wall_ms`: epoch, as a player is told, and until
+    when the picture stands."""
 
     stamp: counting.Stamp | None
     wall_ms: float
+    end_ms: float
 
 
 def frames(*paths: Path) -> Iterator[Frame]:
@@ -37,10 +39,12 @@ def frames(*paths: Path) -> Iterator[Frame]:
         begins = [fragment.media_ms for fragment in fragments]
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            tick_ms = 1000 * float(stream.time_base or 0)
             for frame in container.decode(stream):
                 luma = frame.planes[0]
                 stamp = counting.read_luma(luma, stride=luma.line_size, width=frame.width)
                 media_ms = 1000 * float(frame.time or 0.0)
                 # Half a millisecond: times are whole ones, `frame.time` is a division.
                 fragment = fragments[max(0, bisect_right(begins, media_ms + 0.5) - 1)]
-                yield Frame(stamp, fragment.wall_ms + media_ms - fragment.media_ms)
+                wall_ms = fragment.wall_ms + media_ms - fragment.media_ms
+                yield Frame(stamp, wall_ms, wall_ms + tick_ms * frame.duration)
