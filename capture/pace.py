@@ -12,7 +12,7 @@ from typing import Any
 from devices.framerates import FrameRates
 
 HOLD_NS = 10_000_000_000  # somebody who reloads a page, or looks away, is back in less
-# Each change of its settings costs a camera some frames, and Roost's firmware a write to its flash.
+# Each change of its settings costs a camera some frames.
 SPACING_NS = 5_000_000_000
 
 

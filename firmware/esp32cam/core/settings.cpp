@@ -85,6 +85,8 @@ void Settings::load() {
   const int size = storage_.load("picture", packed, sizeof packed);
   picture = PictureSettings();
   if (size > 0) unpack(packed, static_cast<size_t>(size), &picture);
+  picture.framerate = PictureSettings().framerate;  // older firmware saved the last one it was told
+  saved_picture_ = picture;
   load_trusted();
   load_update_key();
 }
@@ -155,11 +157,15 @@ bool Settings::set_last_seen(const Endpoint& endpoint) {
 }
 
 bool Settings::set_picture(const PictureSettings& new_picture) {
-  if (new_picture == picture) return true;
   picture = new_picture;
+  PictureSettings kept = new_picture;
+  kept.framerate = saved_picture_.framerate;
+  if (kept == saved_picture_) return true;
   uint8_t packed[kPackedPictureSettings];
-  pack(picture, packed);
-  return storage_.save("picture", packed, sizeof packed);
+  pack(kept, packed);
+  if (!storage_.save("picture", packed, sizeof packed)) return false;
+  saved_picture_ = kept;
+  return true;
 }
 
 }  // namespace roost

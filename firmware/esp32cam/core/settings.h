@@ -33,6 +33,8 @@ class Settings {
   bool set_update_key(const uint8_t* der);  // kUpdateKeyBytes, null empties it; trusted as a CA is
   bool set_key(const char* new_key);       // "" forgets it
   bool set_last_seen(const Endpoint& endpoint);
+  // Its frame rate is never saved: the recorder changes it with whether somebody watches, many times
+  // an hour, and says it anew after every start.
   bool set_picture(const PictureSettings& new_picture);
 
   size_t ca_bytes(int slot) const { return ca_bytes_[slot]; }
@@ -57,6 +59,7 @@ class Settings {
   bool save_endpoint(const char* name, const Endpoint& endpoint);
 
   Storage& storage_;
+  PictureSettings saved_picture_;  // as the flash has it, with the rate of a start
   size_t ca_bytes_[kCaSlots] = {};
 };
 

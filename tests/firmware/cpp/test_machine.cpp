@@ -213,6 +213,50 @@ TEST(machine, spares_the_flash) {
   CHECK_NUMBER(bench.storage.saves, saves);
 }
 
+TEST(machine, follows_a_frame_rate_without_writing_it_to_the_flash) {
+  Bench bench;
+  bench.boot();
+  reach_stream(bench);
+  bench.run_for(1000);
+  const int saves = bench.storage.saves;
+  for (int rate = 1; rate <= 25; ++rate) {
+    bench.peer.say("{\"type\":\"config_update\",\"config\":{\"framerate\":" +
+                   std::to_string(rate) + "}}");
+    bench.run_for(100);
+    CHECK_NUMBER(bench.machine->settings().picture.framerate, rate);
+  }
+  CHECK_NUMBER(bench.storage.saves, saves);
+  const auto say_quality = [&bench](int quality, int rate) {
+    bench.peer.say("{\"type\":\"config_update\",\"config\":{\"quality\":" +
+                   std::to_string(quality) + ",\"framerate\":" + std::to_string(rate) + "}}");
+    bench.run_for(100);
+  };
+  say_quality(20, 5);
+  CHECK_NUMBER(bench.storage.saves, saves + 1);
+  say_quality(20, 15);
+  CHECK_NUMBER(bench.storage.saves, saves + 1);
+  CHECK_NUMBER(bench.machine->settings().picture.framerate, 15);
+  bench.boot(BootReason::motion);
+  reach_stream(bench);
+  CHECK_NUMBER(bench.machine->settings().picture.quality, 20);
+  CHECK_NUMBER(bench.machine->settings().picture.framerate, PictureSettings().framerate);
+}
+
+TEST(machine, saves_a_picture_setting_again_that_a_full_flash_did_not_take) {
+  Bench bench;
+  bench.boot();
+  reach_stream(bench);
+  bench.storage.is_full = true;
+  bench.peer.say("{\"type\":\"config_update\",\"config\":{\"quality\":20}}");
+  bench.run_for(100);
+  bench.storage.is_full = false;
+  bench.peer.say("{\"type\":\"config_update\",\"config\":{\"framerate\":3}}");
+  bench.run_for(100);
+  bench.boot();
+  reach_stream(bench);
+  CHECK_NUMBER(bench.machine->settings().picture.quality, 20);
+}
+
 TEST(machine, takes_the_time_of_a_recorder_that_proved_itself) {
   Bench bench;
   bench.boot();
