@@ -31,6 +31,7 @@ REPLY_SECONDS = 10  # the sketch's patience with /register and the upgrade
 BACKOFF_SECONDS = (1.0, 30.0)
 MAX_UNSENT_BYTES = 256 * 1024  # what an ESP32 and its network hold is far less
 STUCK_SECONDS = 15  # a peer that takes nothing for so long is gone
+STARTED = "simulator"  # why it booted: somebody started the program, and no power was lost
 
 
 class End(enum.Enum):
@@ -120,7 +121,7 @@ class SimulatedCamera:
         """Until the stop event; never raises for what a network or a recorder may do."""
         backoff = BACKOFF_SECONDS[0]
         await self._pause(0.02 * (self.figures.number % 64))  # not all at the same moment
-        self._boot("power_on")
+        self._boot(STARTED)
         while not self._stop.is_set():
             try:
                 end = await self._live()

@@ -106,6 +106,7 @@ _RESETS: dict[str, tuple[Cause, str, str]] = {
     "panic": (Cause.CRASH, "Its firmware crashed and restarted", "its firmware had crashed"),
     "watchdog": (Cause.WATCHDOG, "Its firmware hung and was restarted", "its firmware had hung"),
     "software": (Cause.RESTARTED, "It restarted itself", "it had restarted itself"),
+    "simulator": (Cause.OFFLINE, "Its simulator was stopped", "its simulator had been stopped"),
 }
 _WAKES = ("motion", "timer")
 # Only that nothing came is known: a boot explains these.

@@ -115,7 +115,7 @@ def test_the_bar_says_how_long_nothing_was_recorded_and_why(visit: Any) -> None:
         bar.hover(position={"x": middle, "y": box["height"] - 12})
         # Its first heartbeat after the start says why it had not been connected.
         text = tip.text_content() or ""
-        return "Not connected" in text or "It lost its power" in text
+        return "Not connected" in text or "Its simulator was stopped" in text
 
     wait_until(says_why, limit_s=15, what="the cause")
     expect(tip).to_contain_text("nothing recorded for")

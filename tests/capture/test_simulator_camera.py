@@ -136,7 +136,7 @@ async def test_its_heartbeat_has_the_sketchs_fields_and_those_of_our_firmware(
         "type", "uptime", "free_heap", "boot_count", "rssi",
         "reset_reason", "drops", "temperature", "firmware", "board",
     }  # fmt: skip
-    assert (beat["reset_reason"], beat["board"]) == ("power_on", "simulated")
+    assert (beat["reset_reason"], beat["board"]) == ("simulator", "simulated")
     assert beat["type"] == "heartbeat"
     assert beat["boot_count"] == 1
     assert beat["rssi"] < 0 < beat["uptime"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from capture.simulator_camera import STARTED
 from clips.wording import CAUSES
 from devices import services
 from devices.models import Device, Presence
@@ -86,6 +87,7 @@ RESETS = [
     ("panic", "crash", "Its firmware crashed and restarted"),
     ("watchdog", "watchdog", "Its firmware hung and was restarted"),
     ("software", "restarted", "It restarted itself"),
+    ("simulator", "offline", "Its simulator was stopped"),
 ]
 
 
@@ -104,6 +106,13 @@ def test_a_boot_long_after_explains_what_nothing_else_does(camera: Device) -> No
     happened(camera, 19, "booted", "power_on")
     said = "Not connected (silent for 10 s); when it came back it had been without power"
     assert why(camera) == ("power", said)
+
+
+def test_a_simulated_camera_that_was_stopped_for_long_lost_no_power(camera: Device) -> None:
+    happened(camera, 10.1, "disconnected", "the connection ended")
+    happened(camera, 19, "booted", STARTED)
+    said = "Not connected; when it came back its simulator had been stopped"
+    assert why(camera) == ("offline", said)
 
 
 def test_of_a_weak_signal_and_a_boot_long_after_the_signal_is_the_cause(camera: Device) -> None:

@@ -22,6 +22,7 @@ const CHARTS = [
 const BOOTS = {
   power_on: "its power came on", motion: "motion", timer: "its timer", software: "its own firmware restarted it",
   panic: "its firmware crashed", watchdog: "its firmware hung", brownout: "its supply voltage fell too low",
+  simulator: "its simulator was started",
 };
 const WAKES = ["motion", "timer"];
 
