@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Max
@@ -18,6 +18,8 @@ from devices.models import CONNECTED, Device, DeviceEvent, DeviceKey, Presence, 
 from devices.peers import peer_text
 
 _DETAIL_LENGTH = 300
+_HOUR = timedelta(hours=1)
+MAX_REGISTRATIONS_AN_HOUR = 20  # of one camera; a boot loop is plain by then
 # A quartz is off by some seconds a day, and a heartbeat may come late; what booted a season ago
 # explains nothing any more.
 _SAME_BOOT_MS = 20_000
@@ -213,6 +215,22 @@ def record_event(
         DeviceEvent.objects.create(
             device_id=device_pk, kind=kind, detail=text, at=at, rssi_dbm=_sane(rssi_dbm, -200, 50)
         )
+
+
+def record_registration(*, device_pk: int, address: str | None, is_pending: bool) -> None:
+    """Only the first few of an hour: who knows a MAC needs no key to ask, and could fill the disk."""
+    now = timezone.now()
+    kind = DeviceEvent.Kind.REGISTERED
+    rows = DeviceEvent.objects.filter(device=device_pk, at__range=(now - _HOUR, now), kind=kind)
+    known = rows[:MAX_REGISTRATIONS_AN_HOUR].count()
+    if known == MAX_REGISTRATIONS_AN_HOUR:
+        return
+    words = [f"from {address}"] if address else []
+    if is_pending:
+        words.append("waits for approval")
+    if known == MAX_REGISTRATIONS_AN_HOUR - 1:
+        words.append("more of this hour are not listed")
+    record_event(device_pk=device_pk, kind=kind, detail=", ".join(words))
 
 
 def _moment(at_ms: int) -> datetime:

@@ -50,6 +50,7 @@ from devices.reports import (
     record_event,
     record_facts,
     record_presence,
+    record_registration,
     record_telemetry,
 )
 from devices.sensor import DEFAULT_CONFIG, validate_config
@@ -187,10 +188,7 @@ def register(*, mac: object, address: str | None = None) -> Registration:
         )
         _prune_unused_keys(device)
         is_pending = Enrolment.PENDING in (enrolment, device.enrolment)
-        detail = f"from {address}" if address else ""
-        if is_pending:
-            detail = f"{detail}, waits for approval".lstrip(", ")
-        record_event(device_pk=device.pk, kind=DeviceEvent.Kind.REGISTERED, detail=detail)
+        record_registration(device_pk=device.pk, address=address, is_pending=is_pending)
     return Registration(device=device, key=key, is_pending=is_pending)
 
 

@@ -27,6 +27,7 @@ from devices.models import (
     Enrolment,
     Presence,
 )
+from devices.reports import MAX_REGISTRATIONS_AN_HOUR
 from devices.sensor import DEFAULT_CONFIG
 from tests.devices.channel import listen
 from tests.factories import make_device, make_key
@@ -137,6 +138,19 @@ class TestRegister:
         assert services.identify(used) is not None
         assert services.identify(flood[-1]) is not None
         assert services.identify(flood[0]) is None
+
+    def test_a_flood_of_one_mac_is_a_few_lines_of_its_history_an_hour(self) -> None:
+        for _ in range(MAX_REGISTRATIONS_AN_HOUR + 5):
+            device = services.register(mac=MAC, address="192.0.2.7").device
+        events = device.events.order_by("pk")
+        assert events.count() == MAX_REGISTRATIONS_AN_HOUR
+        assert [one.detail for one in events][-2:] == [
+            "from 192.0.2.7",
+            "from 192.0.2.7, more of this hour are not listed",
+        ]
+        events.update(at=timezone.now() - timedelta(hours=1, seconds=1))
+        services.register(mac=MAC)
+        assert events.count() == MAX_REGISTRATIONS_AN_HOUR + 1, "the next hour has its own"
 
     def test_simulated_cameras_are_told_by_their_prefix_and_numbered(self) -> None:
         names = [
