@@ -6,6 +6,7 @@ retention, encoder) lives in the database and is edited in the browser.
 
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database()}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # REST framework asks for PostgreSQL's own field types, which no model here has, and would load
+    # psycopg for them: 8 MB. It goes on without where they cannot be imported.
+    sys.modules["django.contrib.postgres.fields"] = None  # type: ignore[assignment]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- broker and channel layer -----------------------------------------------------------------

@@ -23,7 +23,7 @@ SHELL = ("celery.bin", "click_repl", "prompt_toolkit")
     [
         (BEAT, "beat_settings", (*SHELL, "av", "PIL", "cryptography", "devices.models")),
         (WORKER, "settings", (*SHELL, "av", "rest_framework.views", "clips.admin", "psycopg")),
-        (WEB, "settings", (*SHELL, "av")),
+        (WEB, "settings", (*SHELL, "av", "psycopg")),
     ],
     ids=["beat", "worker", "web"],
 )
