@@ -37,8 +37,12 @@ _CAPABILITY = struct.Struct("16s32s32sIII12x")
 _DESCRIPTION = struct.Struct("III32s4sI12x")
 _FRAME_SIZE = struct.Struct("I4sI6I8x")
 _FRAME_INTERVAL = struct.Struct("I4sIII6I8x")
-_VIDEO_CAPTURE, _HAS_DEVICE_CAPS = 0x1, 0x80000000
+_VIDEO_CAPTURE, _CONVERTERS, _HAS_DEVICE_CAPS = 0x1, 0xC000, 0x80000000  # memory to memory
 _DISCRETE = 1
+# Drivers of a Pi's own receiver, picture processors and codecs, which call themselves capture devices:
+# what comes out of them without libcamera is nothing, or no picture. Told by the driver: the cards
+# of some name a part ("ril.isp").
+_PARTS_OF_A_PI = re.compile(rb"bcm2835-(codec|isp)|unicam|rp1-cfe|pispbe|rpivid|rpi-hevc")
 # Of a camera that takes any size.
 _USUAL_SIZES = ((1920, 1080), (1280, 720), (800, 600), (640, 480), (320, 240))
 _USUAL_RATES = (30.0, 15.0, 10.0, 5.0)
@@ -58,6 +62,7 @@ class Camera:
     path: str
     name: str
     offers: tuple[Offer, ...]
+    is_part_of_a_pi: bool = False  # used only where a person names it
 
     def described(self) -> dict[str, Any]:
         """As `source-candidates/` of the API shows it (docs/design/interfaces.md)."""
@@ -71,7 +76,9 @@ class Camera:
 
 
 def list_cameras() -> list[Camera]:
-    """Every one that gives pictures and may be opened. May take a moment: not on the event loop."""
+    """Every one that gives pictures by itself and may be opened. May take a moment: not on the
+    event loop.
+    """
     cameras = []
     paths = [path for path in DEVICES.glob("video*") if re.fullmatch(r"video[0-9]+", path.name)]
     for path in sorted(paths, key=lambda path: int(path.name.removeprefix("video"))):
@@ -79,7 +86,7 @@ def list_cameras() -> list[Camera]:
             cameras.append(look_at(str(path)))
         except SourceError:
             continue  # a second file of the same camera, or not ours to open
-    return cameras
+    return [camera for camera in cameras if not camera.is_part_of_a_pi]
 
 
 def look_at(path: str) -> Camera:
@@ -90,10 +97,11 @@ def look_at(path: str) -> Camera:
         raise _explained(path, error) from error
     try:
         fields = _CAPABILITY.unpack(_ask(descriptor, _QUERYCAP, bytes(_CAPABILITY.size)))
-        card, capabilities, of_this_file = fields[1], fields[4], fields[5]
+        driver, card, capabilities, of_this_file = fields[0], fields[1], fields[4], fields[5]
         if capabilities & _HAS_DEVICE_CAPS:
             capabilities = of_this_file
-        offers = tuple(_offers(descriptor)) if capabilities & _VIDEO_CAPTURE else ()
+        is_camera = capabilities & _VIDEO_CAPTURE and not capabilities & _CONVERTERS
+        offers = tuple(_offers(descriptor)) if is_camera else ()
     except OSError as error:
         raise _explained(path, error) from error
     finally:
@@ -102,7 +110,8 @@ def look_at(path: str) -> Camera:
         raise words.no_camera_there(path)
     order = {name: place for place, name in enumerate(dict.fromkeys(_FORMATS.values()))}
     name = card.split(b"\0")[0].decode(errors="replace").strip()
-    return Camera(path, name or path, tuple(sorted(offers, key=lambda offer: order[offer.format])))
+    best_first = tuple(sorted(offers, key=lambda offer: order[offer.format]))
+    return Camera(path, name or path, best_first, bool(_PARTS_OF_A_PI.match(driver)))
 
 
 def choose(camera: Camera, *, format_name: str = "", size: str = "", fps: int = 0) -> Offer:

@@ -14,9 +14,6 @@ from stills.cameras import checks, programs, troubles
 from stills.cameras.protocol import Check, Found, Order
 from stills.exceptions import CaptureError
 
-# Parts of a Pi's own picture pipeline that call themselves capture devices: what comes out of them
-# without libcamera is nothing, or no picture.
-_NO_CAMERAS = re.compile(r"bcm2835-(codec|isp)|unicam|rp1-cfe|pispbe|rpi-hevc", re.IGNORECASE)
 _LONGEST_LOOK_S = 10.0
 
 
@@ -82,9 +79,8 @@ class V4l2Camera:
                 return v4l2.look_at(self._path)
             except SourceError as error:
                 raise troubles.from_source(error) from error
-        for camera in v4l2.list_cameras():
-            if not _NO_CAMERAS.match(camera.name):
-                return camera
+        if cameras := v4l2.list_cameras():
+            return cameras[0]
         for path in sorted(v4l2.DEVICES.glob("video[0-9]*")):
             if not os.access(path, os.R_OK | os.W_OK):
                 raise CaptureError("permission", f"The recorder may not open {path}.")

@@ -45,6 +45,7 @@ class ScriptedKernel:
     """Answers as a UVC webcam's driver does; `trouble` is raised instead."""
 
     trouble = 0
+    driver = b"uvcvideo"
     capabilities = 0x84A00001
     device_caps = 0x04200001
     formats = (b"YUYV", b"MJPG", b"XYZ9")
@@ -56,7 +57,7 @@ class ScriptedKernel:
             raise OSError(self.trouble, os.strerror(self.trouble))
         if request == v4l2._QUERYCAP:
             caps = (0x60000, self.capabilities, self.device_caps)
-            return struct.pack("16s32s32sIII12x", b"uvcvideo", b"HD Webcam C270", b"usb", *caps)
+            return struct.pack("16s32s32sIII12x", self.driver, b"HD Webcam C270", b"usb", *caps)
         return self._entry(request, question, struct.unpack_from("I", question)[0])
 
     def _entry(self, request: int, question: bytes, index: int) -> bytes:
@@ -103,6 +104,30 @@ def test_usb_cameras_are_listed_with_what_they_offer(kernel: ScriptedKernel) -> 
 
 def test_a_second_file_of_a_camera_is_not_listed(kernel: ScriptedKernel) -> None:
     kernel.device_caps = 0x04A00000  # metadata only
+    assert v4l2.list_cameras() == []
+
+
+@pytest.mark.parametrize(
+    "driver",
+    ["bcm2835-isp", "bcm2835-codec", "unicam", "rp1-cfe", "pispbe", "rpivid", "rpi-hevc-dec"],
+)
+def test_parts_of_a_pis_picture_pipeline_are_not_offered(
+    kernel: ScriptedKernel, driver: str
+) -> None:
+    assert len(v4l2.list_cameras()) == 3
+    kernel.driver = driver.encode()
+    kernel.capabilities, kernel.device_caps = 0x84200001, 0x04200001  # as /dev/video14 of a Pi 4
+    assert v4l2.list_cameras() == []
+    assert v4l2.look_at(f"{v4l2.DEVICES}/video0").offers, "a person may name it all the same"
+
+
+def test_the_pis_older_camera_driver_is_a_camera(kernel: ScriptedKernel) -> None:
+    kernel.driver = b"bm2835 mmal"
+    assert len(v4l2.list_cameras()) == 3
+
+
+def test_what_converts_pictures_in_memory_is_no_camera(kernel: ScriptedKernel) -> None:
+    kernel.device_caps = 0x04208001
     assert v4l2.list_cameras() == []
 
 
