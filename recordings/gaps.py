@@ -4,12 +4,14 @@ A hole is a silence of more than GAP_MS, as the timeline draws it; what is in th
 kept. Its cause is what a camera's events say around its beginning, else the state the camera was
 in. A source that is tried again and again says several things during one hole: the last counts.
 Of a camera that was just gone its next boot may tell why, and the signal it had last.
+
+Whatever span is asked for, a hole is looked at whole: one over midnight is told alike on both days.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from itertools import chain, pairwise
@@ -22,7 +24,7 @@ from django.db.models import F
 from devices.models import Device, DeviceEvent, Presence, inactive_after
 from devices.services import RECORDER_GONE, RECORDER_STOPPED
 from recordings.exceptions import BadSegmentError
-from recordings.models import Deletion
+from recordings.models import Deletion, Recording
 from recordings.segments import GAP_MS, SegmentFile, list_segments, read_extent
 from recordings.timeline import Span, coverage, from_ms, to_ms
 
@@ -62,12 +64,18 @@ class Cause(StrEnum):
 
 
 class Gap(NamedTuple):
-    """`[start_ms, end_ms)` without video; `sentence` has no full stop, other text may follow."""
+    """`[start_ms, end_ms)` without video; `sentence` has no full stop, other text may follow.
+
+    It is the part of a silence that lies in the span asked for and has this cause; the silence
+    itself is `[began_ms, ended_ms)`, None while it lasts.
+    """
 
     start_ms: int
     end_ms: int
     cause: str
     sentence: str
+    began_ms: int
+    ended_ms: int | None
 
 
 class _Event(NamedTuple):
@@ -117,31 +125,42 @@ def gaps(device_pk: int, start_ms: int, end_ms: int) -> list[Gap]:
     """Oldest first, within `[start_ms, end_ms)` and up to now. Raises Device.DoesNotExist."""
     fields = ("mac", "created_at", "presence", "last_seen_at")
     device = Device.objects.only(*fields).get(pk=device_pk)
-    end_ms = min(end_ms, time.time_ns() // 1_000_000)
-    spans = coverage([device_pk], start_ms, end_ms)[device_pk]
-    spans = _merged([*spans, *_spool_spans(device, start_ms, end_ms)])
+    now_ms = time.time_ns() // 1_000_000
+    end_ms = min(end_ms, now_ms)
+    first_ms, last_ms = _widened(device_pk, start_ms, end_ms, now_ms)
+    spans = coverage([device_pk], first_ms, last_ms)[device_pk]
+    spans = _merged([*spans, *_spool_spans(device, first_ms, last_ms)])
     # What was before the camera was added is no gap; footage that is older than its row is.
-    first_ms = min([to_ms(device.created_at), *(start for start, _ in spans[:1])])
-    holes = list(_holes(spans, max(start_ms, first_ms), end_ms))
-    if not holes:
+    added_ms = min([to_ms(device.created_at), *(start for start, _ in spans[:1])])
+    holes = _holes(spans, max(first_ms, added_ms), last_ms)
+    holes_here = [(a, b) for a, b in holes if a < end_ms and b > start_ms]
+    if not holes_here:
         return []
-    deleted = _deleted_spans(device_pk, start_ms, end_ms)
-    events = _events(device_pk, start_ms, end_ms)
+    deleted = _deleted_spans(device_pk, holes_here[0][0], holes_here[-1][1])
+    events = _events(device_pk, holes_here[0][0], holes_here[-1][1])
     missing_ms = _missing_since_ms(device)
     found: list[Gap] = []
-    for hole in holes:
-        for start, end in _holes(deleted, *hole):
-            found.extend(_told(start, end, _why((start, end), events), missing_ms))
+    for hole in holes_here:
+        for silence in _holes(deleted, *hole):
+            found.extend(_told(silence, _why(silence, events), missing_ms, now_ms))
         gone = ((max(start, hole[0]), min(end, hole[1])) for start, end in deleted)
-        found.extend(
-            Gap(start, end, Cause.DELETED.value, "The video was deleted")
-            for start, end in gone
-            if end - start > GAP_MS
-        )
-    return sorted(found)
+        was_deleted = _Why(1, Cause.DELETED, "The video was deleted")
+        for span in gone:
+            if span[1] - span[0] > GAP_MS:
+                found.extend(_told(span, was_deleted, None, now_ms))
+    return sorted(_clipped(found, start_ms, end_ms), key=itemgetter(0))
 
 
 # --- what there is -------------------------------------------------------------------------------
+
+
+def _widened(device_pk: int, start_ms: int, end_ms: int, now_ms: int) -> Span:
+    """From the beginning of the file before the span to that of the one after it, or to now."""
+    rows = Recording.objects.kept().filter(device=device_pk)
+    started = rows.values_list("started_at", flat=True)
+    before = started.filter(started_at__lt=from_ms(start_ms)).order_by("-started_at").first()
+    after = started.filter(started_at__gte=from_ms(end_ms)).order_by("started_at").first()
+    return to_ms(before) if before else 0, to_ms(after) if after else now_ms
 
 
 def _spool_spans(device: Device, start_ms: int, end_ms: int) -> Iterator[Span]:
@@ -223,15 +242,24 @@ def _missing_since_ms(device: Device) -> int | None:
     return to_ms(device.last_seen_at + inactive_after())
 
 
-def _told(start: int, end: int, why: _Why, missing_ms: int | None) -> Iterator[Gap]:
+def _told(silence: Span, why: _Why, missing_ms: int | None, now_ms: int) -> Iterator[Gap]:
+    start, end = silence
+    whole = (start, end if end < now_ms else None)
     if why.cause != Cause.ASLEEP or missing_ms is None or end <= missing_ms:
-        yield Gap(start, end, why.cause.value, why.sentence)
+        yield Gap(start, end, why.cause.value, why.sentence, *whole)
         return
     if start < missing_ms:
-        yield Gap(start, missing_ms, why.cause.value, why.sentence)
+        yield Gap(start, missing_ms, why.cause.value, why.sentence, *whole)
     hours = inactive_after() // timedelta(hours=1)
     sentence = f"Missing: it went to sleep and was not heard of for {hours} h"
-    yield Gap(max(start, missing_ms), end, Cause.MISSING.value, sentence)
+    yield Gap(max(start, missing_ms), end, Cause.MISSING.value, sentence, *whole)
+
+
+def _clipped(found: Iterable[Gap], start_ms: int, end_ms: int) -> Iterator[Gap]:
+    for gap in found:
+        start, end = max(gap.start_ms, start_ms), min(gap.end_ms, end_ms)
+        if start < end:
+            yield gap._replace(start_ms=start, end_ms=end)
 
 
 def _why(hole: Span, events: Sequence[_Event]) -> _Why:

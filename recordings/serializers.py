@@ -94,6 +94,12 @@ class GapSerializer(serializers.Serializer[None]):
     end_ms = serializers.IntegerField()
     cause = serializers.ChoiceField(choices=[cause.value for cause in gaps.Cause])
     sentence = serializers.CharField(help_text="For people, without a full stop.")
+    began_ms = serializers.IntegerField(
+        help_text="When the silence began, which may be before the span asked for."
+    )
+    ended_ms = serializers.IntegerField(
+        allow_null=True, help_text="When it ended, which may be after that span; null: it lasts."
+    )
 
 
 class GapsSerializer(serializers.Serializer[None]):

@@ -175,6 +175,14 @@ def test_after_a_day_it_is_missing_from_that_moment_on() -> None:
     assert second.sentence == "Missing: it went to sleep and was not heard of for 24 h"
 
 
+def test_since_when_it_is_missing_is_told_on_every_later_day() -> None:
+    device, now_ms = asleep(80)
+    (gap,) = gaps(device.pk, now_ms - 2 * 60 * MINUTE, now_ms - 60 * MINUTE)
+    assert gap.cause == "missing"
+    assert abs(gap.began_ms - (now_ms - 80 * 60 * MINUTE)) < 2
+    assert gap.ended_ms is None
+
+
 def test_how_long_is_a_setting(settings: Any) -> None:
     settings.NVR = type("NVR", (), {"inactive_hours": 48})()
     device, now_ms = asleep(30)

@@ -170,7 +170,8 @@ def test_a_camera_that_was_away_before_is_away_still(camera: Device) -> None:
     happened(camera, -600, "disconnected", "Nothing answered at 192.168.1.20:554.")
     sentence = "Nothing answered at 192.168.1.20:554"
     found = gaps(camera.pk, NOON_MS - 60 * MINUTE, NOON_MS + MINUTE)
-    assert found == [Gap(NOON_MS - 60 * MINUTE, NOON_MS, "offline", sentence)]
+    added_ms = NOON_MS - 24 * 60 * MINUTE
+    assert found == [Gap(NOON_MS - 60 * MINUTE, NOON_MS, "offline", sentence, added_ms, NOON_MS)]
 
 
 def test_a_camera_that_sleeps_for_days_sleeps(camera: Device) -> None:
@@ -183,6 +184,50 @@ def test_what_happens_in_the_middle_of_a_gap_does_not_begin_it(camera: Device) -
     happened(camera, 10, "asleep")
     happened(camera, 15, "disconnected", RECORDER_STOPPED)
     assert why(camera) == ("asleep", "Asleep")
+
+
+def test_a_gap_over_midnight_is_told_alike_on_both_days(camera: Device) -> None:
+    happened(camera, 10.1, "disconnected", "the connection ended")
+    happened(camera, 10.2, "booted", "power_on")
+    begin, midnight, end = (NOON_MS + minute * MINUTE for minute in (10, 15, 20))
+    told = ("power", "It lost its power", begin, end)
+    assert gaps(camera.pk, NOON_MS, midnight) == [Gap(begin, midnight, *told)]
+    assert gaps(camera.pk, midnight, NOON_MS + 30 * MINUTE) == [Gap(midnight, end, *told)]
+    assert gaps(camera.pk, midnight - MINUTE, midnight + MINUTE) == [
+        Gap(midnight - MINUTE, midnight + MINUTE, *told)
+    ]
+
+
+def test_the_last_seconds_of_a_day_may_be_the_beginning_of_a_gap(camera: Device) -> None:
+    (gap,) = gaps(camera.pk, NOON_MS, NOON_MS + 10 * MINUTE + 2_000)
+    assert (gap.end_ms - gap.start_ms, gap.ended_ms) == (2_000, NOON_MS + 20 * MINUTE)
+
+
+def test_a_gap_that_lasts_has_no_end(camera: Device) -> None:
+    (gap,) = gaps(camera.pk, NOON_MS + 40 * MINUTE, NOON_MS + 50 * MINUTE)
+    assert (gap.began_ms, gap.ended_ms) == (NOON_MS + 30 * MINUTE, None)
+
+
+def test_a_gap_may_end_with_video_that_waits_in_the_spool(camera: Device) -> None:
+    ends_ms = NOON_MS + 55 * MINUTE
+    writer = SegmentWriter(settings.SPOOL_DIR / camera.directory, ends_ms, H264)
+    writer.append_blocks(made_up(4_000))
+    assert writer.finish()
+    (gap,) = gaps(camera.pk, NOON_MS + 40 * MINUTE, NOON_MS + 50 * MINUTE)
+    assert (gap.began_ms, gap.ended_ms) == (NOON_MS + 30 * MINUTE, ends_ms)
+
+
+def test_of_the_silence_around_deleted_video_each_part_has_its_own_times(camera: Device) -> None:
+    first, second, end = (NOON_MS + minute * MINUTE for minute in (13, 17, 20))
+    Deletion.objects.create(
+        device=camera, path="gone.mp4", reason="age", size_bytes=1,
+        started_at=NOON + timedelta(minutes=13), ended_at=NOON + timedelta(minutes=17),
+    )  # fmt: skip
+    found = gaps(camera.pk, first + MINUTE, end)
+    assert [(gap.cause, gap.start_ms, gap.began_ms, gap.ended_ms) for gap in found] == [
+        ("deleted", first + MINUTE, first, second),
+        ("unknown", second, second, end),
+    ]
 
 
 def test_several_gaps_have_their_own_causes(camera: Device) -> None:
@@ -264,7 +309,7 @@ def test_sleep_between_short_segments_that_wait_in_the_spool_is_a_gap(camera: De
         assert path
         os.utime(path, ns=(0, (at + 4_000) * 1_000_000))  # when its last picture was written
         happened(camera, (at + 4_000 - NOON_MS) / MINUTE, "asleep")
-    found = gaps(camera.pk, NOON_MS, NOON_MS + 11 * MINUTE - 8_000)
+    found = gaps(camera.pk, NOON_MS, NOON_MS + 11 * MINUTE - 9_000)
     assert [(gap.start_ms, gap.end_ms, gap.cause) for gap in found] == [
         (at + 4_000 - 40, at + 12_000, "asleep") for at in starts[:-1]
     ]
@@ -365,6 +410,8 @@ def test_a_viewer_sees_the_gaps_of_the_cameras_given_to_them(camera: Device) -> 
                 "end_ms": NOON_MS + 20 * MINUTE,
                 "cause": "asleep",
                 "sentence": "Asleep",
+                "began_ms": NOON_MS + 10 * MINUTE,
+                "ended_ms": NOON_MS + 20 * MINUTE,
             }
         ]
     }
@@ -401,4 +448,4 @@ def test_the_number_of_gaps_costs_no_queries(count: int) -> None:
     ) as queries:
         found = gaps(device.pk, NOON_MS, NOON_MS + 10 * count * MINUTE)
     assert len(found) == count
-    assert len(queries) == 5
+    assert len(queries) == 7
