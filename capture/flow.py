@@ -39,6 +39,10 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
 
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
     def pauseProducing(self) -> None:  # noqa: N802  Twisted's name
         self._open.clear()
 

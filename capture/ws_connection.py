@@ -13,7 +13,7 @@ from twisted.web import http
 
 from capture.flow import Gate, Inbox
 from capture.media.packets import DEVICE_HEADER, MAX_PACKET_BYTES
-from capture.media.wsframes import BINARY, TEXT, FrameError, FrameReader, server_header
+from capture.media.wsframes import BINARY, PING, TEXT, FrameError, FrameReader, server_header
 
 HANDSHAKE_BYTES = 64 * 1024
 
@@ -71,6 +71,8 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
                 message = self._reader.next_message()
                 if message is None:
                     break
+                if message.opcode == PING and not self.gate.is_open:
+                    continue  # its answers would pile up here; the newest is enough (RFC 6455 §5.5.3)
                 if message.is_control:
                     self.data = message.payload
                     super().consumeData()

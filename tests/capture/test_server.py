@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,6 +29,41 @@ PICTURE = jpeg()
 def post(path: str, *headers: str) -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+# --- floods of control frames -----------------------------------------------------------------------
+
+# In a process of its own: whoever imports Daphne's server has chosen Twisted's reactor for good.
+PINGED = """
+from django.conf import settings
+settings.configure(MAX_FRAME_BYTES=1000)
+import daphne.server
+from capture.ws_connection import Socket
+from capture.flow import Gate, Inbox
+from capture.media.wsframes import FrameReader
+from daphne import ws_protocol
+
+answered = []
+ws_protocol.WebSocketProtocol.consumeData = lambda self: answered.append(self.data[-1:])
+socket = Socket.__new__(Socket)
+socket.state, socket._has_failed, socket._is_paused = Socket.STATE_OPEN, False, False
+socket.gate, socket.application_queue, socket._reader = Gate(), Inbox(), FrameReader(1000)
+def ping(letter):
+    socket.dataReceived(b"\\x89\\x81\\0\\0\\0\\0" + letter)
+ping(b"a")
+socket.gate.pauseProducing()  # 64 KB wait to be read
+ping(b"b")
+socket.gate.resumeProducing()
+ping(b"c")
+print(b"".join(answered).decode())
+"""
+
+
+def test_pings_of_a_peer_that_reads_no_answers_pile_up_nowhere() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PINGED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "ac\n", done.stderr
 
 
 # --- bodies -----------------------------------------------------------------------------------------
