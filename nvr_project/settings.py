@@ -170,6 +170,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,  # above the longest task, or a long one starts twice
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # How often a broker that does not answer is asked again before a task is queued, whatever `retry`
+    # says to the publisher: for 1.6 s instead of kombu's 6, so one that restarts is still waited for.
+    "max_retries": 4,
+    "interval_start": 0.2,
+    "interval_step": 0.2,
+    "interval_max": 0.5,
 }
 CELERY_BEAT_SCHEDULER = "nvr_project.beat:Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -344,7 +350,8 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "capture.access": {"filters": ["without_probes"]},
         "django.channels.server": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},
+        # Its words are for the journal; the system page gets ours (system.views.LogIn).
+        "axes": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
     },
 }
 if os.environ.get("ROOST_NODE_LOG"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from celery import Task
+from django.conf import settings
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from recordings import queueing
@@ -77,3 +80,13 @@ def test_one_that_is_back_is_used_at_once_and_said_to_be_back(
     with caplog.at_level("INFO"):
         assert [broker.queue(2), broker.queue(3)] == [True, True]
     assert caplog.text.count("broker answers again") == 1
+
+
+def test_one_try_is_over_in_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("kombu.utils.functional.sleep", slept.append)
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    with Connection(f"redis+socket://{tmp_path}/gone.sock", transport_options=options) as broker:
+        with pytest.raises(OperationalError):
+            broker.default_channel  # noqa: B018  what a publisher asks for first
+        assert 0 < sum(slept) < 2, "long enough for a broker that restarts"
