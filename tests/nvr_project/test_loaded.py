@@ -14,7 +14,15 @@ from nvr_project.environment import PROJECT_DIR
 CELERY = "from nvr_project.celery_main import app; app.loader.init_worker(); app.finalize()"
 BEAT = f"{CELERY}; import nvr_project.beat"
 WORKER = f"{CELERY}; assert 'recordings.tasks' in __import__('sys').modules"
-WEB = "import nvr_project.asgi, nvr_project.urls"
+WEB = """
+import gc, sys, nvr_project.asgi
+from capture.management.commands import runweb
+assert "nvr_project.urls" not in sys.modules
+runweb.load_what_requests_need()
+runweb.leave_out_of_collections()
+assert {"nvr_project.urls", "redis.asyncio"} <= set(sys.modules), "the first request would load it"
+assert gc.get_freeze_count() > 100_000, "collections would look through all of Django"
+"""
 SHELL = ("celery.bin", "click_repl", "prompt_toolkit")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.urls import resolve
 from django.utils.module_loading import import_string
 
 from capture import tls
@@ -61,9 +64,11 @@ class Command(BaseCommand):
 
     def _serve(self, address: str, files: tuple[Path, Path] | None) -> None:
         application = import_string(settings.ASGI_APPLICATION)
+        load_what_requests_need()
         scheme = "http" if files is None else "https"
 
         def ready() -> None:
+            leave_out_of_collections()
             self.stdout.write(
                 f"ready {settings.NVR.asgi_server} {scheme}://{address}:{settings.NVR.port}"
             )
@@ -89,3 +94,16 @@ class Command(BaseCommand):
             signal.signal(signal.SIGHUP, lambda *_: tls.reload_or_say(daphne_tls.reload))
         asyncio.set_event_loop(loop)
         RecorderServer(application, address, settings.NVR.port, daphne_tls).run(ready)
+
+
+def load_what_requests_need() -> None:
+    """Else the first ones import it in the event loop, where every camera's frames wait for that."""
+    resolve("/health")  # all pages and the API: 0.3 s
+    get_channel_layer()  # the client of Redis
+
+
+def leave_out_of_collections() -> None:
+    """What is loaded by now lives as long as the process. To look through it again and again takes
+    60 ms and more each time, in which nothing is received and frames get their time too late."""
+    gc.collect()
+    gc.freeze()
