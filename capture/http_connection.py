@@ -5,11 +5,11 @@ Import it from capture.server only: Twisted's reactor has to be chosen first.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from daphne import http_protocol
 from django.conf import settings
-from twisted.internet import reactor
 from twisted.web import http
 
 from capture.flow import Gate
@@ -22,9 +22,14 @@ LINGER_SECONDS = 2.0  # for the client to read the 413 before the connection is 
 
 
 class Channel(http.HTTPChannel):  # type: ignore[misc]
-    """An HTTP connection with a deadline for every phase: a byte a second keeps no socket."""
+    """An HTTP connection with a deadline for every phase: a byte a second keeps no socket.
 
-    _deadline: Any = None
+    Deadlines move four times a request, and timers are dear: one that fires too early looks again.
+    The event loop's own, as Twisted's follow the wall clock, whose steps would cut connections.
+    """
+
+    _deadline_s: float | None = None  # of the loop's monotonic clock
+    _timer: asyncio.TimerHandle | None = None
 
     def connectionMade(self) -> None:  # noqa: N802
         super().connectionMade()
@@ -44,6 +49,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         self._stop_deadline()
+        self._stop_timer()
         super().connectionLost(reason)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002, N802
@@ -67,16 +73,30 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         self._restart_deadline(LINGER_SECONDS)
 
     def _restart_deadline(self, seconds: float) -> None:
-        self._stop_deadline()
-        self._deadline = reactor.callLater(seconds, self._cut)
+        loop = asyncio.get_running_loop()
+        self._deadline_s = loop.time() + seconds
+        if self._timer is not None and self._timer.when() > self._deadline_s:
+            self._stop_timer()
+        if self._timer is None:
+            self._timer = loop.call_at(self._deadline_s, self._look)
 
     def _stop_deadline(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-        self._deadline = None
+        self._deadline_s = None
 
-    def _cut(self) -> None:
-        self.transport.abortConnection()
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._deadline_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._deadline_s:
+            self.transport.abortConnection()
+        else:
+            self._timer = loop.call_at(self._deadline_s, self._look)
 
 
 class Request(http_protocol.WebRequest):  # type: ignore[misc]
