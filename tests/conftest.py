@@ -12,6 +12,8 @@ from django.conf import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import lanes
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _children_use_the_real_settings() -> None:
@@ -44,43 +46,14 @@ def _empty_channel_layer() -> Iterator[None]:
     channel_layers.backends.clear()
 
 
-# Places whose tests start the whole recorder or a browser.
-WHOLE_RECORDER = (
-    "tests/recordings/test_playback.py",
-    "tests/system/test_stack.py",
-    "tests/system/test_backends.py",
-    "tests/end_to_end/",
-    "tests/firmware/test_recorder.py",
-    "tests/browser/",
-)
-
-
-class OneRecorderAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist's is not typed
-    """Those run one after the other in one worker; the other worker takes everything else.
-
-    Two recorders side by side on two cores measure each other. (`--dist loadgroup` would do this
-    by a mark, but xdist 3.8 writes the group where pytest 9.2 no longer reads it.)
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "whole recorder" if nodeid.startswith(WHOLE_RECORDER) else nodeid
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return OneRecorderAtATime(config, log)
+    return lanes.Scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The order stays random within each kind; browser tests are kept together and last, because
-    they share one recorder and an event loop that is not given back before."""
-    items.sort(key=_weight)
+    """The order stays random within each kind."""
+    items.sort(key=lambda item: lanes.turn(item.nodeid))
     for item in items:
-        if item.get_closest_marker("stack") and not item.nodeid.startswith(WHOLE_RECORDER):
-            raise pytest.UsageError(f"{item.nodeid} starts a recorder: name its place here")
-
-
-def _weight(item: pytest.Item) -> int:
-    if item.nodeid.startswith("tests/browser/"):
-        return 2
-    return int(item.nodeid.startswith(WHOLE_RECORDER))
+        if item.get_closest_marker("stack") and not lanes.is_recorder(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} starts a recorder: name its place in lanes.py")

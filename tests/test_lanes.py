@@ -1,0 +1,80 @@
+"""Which worker gets which tests, and when."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from tests import lanes
+
+PLAIN = [f"tests/devices/test_api.py::test_{number}" for number in range(6)]
+STACK = ["tests/system/test_stack.py::test_1", "tests/system/test_stack.py::test_2"]
+CLIPS = ["tests/end_to_end/test_clips.py::test_clips"]
+MEASURED = [
+    "tests/firmware/test_recorder.py::test_1",
+    "tests/end_to_end/test_main_job.py::test_1",
+    "tests/browser/test_live.py::test_1",
+]
+COLLECTED = sorted(PLAIN + STACK + CLIPS + MEASURED, key=lanes.turn)
+
+
+class Worker:
+    """What xdist's controller of a worker is to a scheduler."""
+
+    shutting_down = False
+
+    def __init__(self, name: str) -> None:
+        self.gateway = SimpleNamespace(id=name)
+        self.got: list[str] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.got += [COLLECTED[index] for index in indices]
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def scheduled(names: tuple[str, ...] = ("one", "other")) -> tuple[Any, list[Worker]]:
+    config: Any = SimpleNamespace(
+        getvalue=lambda _: ["popen"] * len(names),
+        option=SimpleNamespace(loadscopereorder=True, verbose=0),
+    )
+    workers = [Worker(name) for name in names]
+    scheduling = lanes.Scheduling(config)
+    for worker in workers:
+        scheduling.add_node(worker)
+        scheduling.add_node_collection(worker, COLLECTED)
+    scheduling.schedule()
+    return scheduling, workers
+
+
+def finish_next(scheduling: Any, worker: Worker, done: int) -> None:
+    scheduling.mark_test_complete(worker, COLLECTED.index(worker.got[done]))
+
+
+def test_browser_tests_are_the_last_of_their_process() -> None:
+    assert COLLECTED[-1] == MEASURED[-1]
+
+
+def test_what_measures_is_one_workers_and_the_other_begins_with_the_other_recorders() -> None:
+    scheduling, (one, other) = scheduled()
+    assert sorted(one.got) == sorted(MEASURED)
+    assert one.got[-1] == MEASURED[-1], "the browser comes last"
+    for done in range(len(STACK + CLIPS + PLAIN)):
+        finish_next(scheduling, other, done)
+    assert other.got[:3] == STACK + CLIPS
+    assert other.got[3:] == PLAIN, "all of them, while the first one is busy"
+
+
+def test_who_is_free_takes_what_is_left_one_test_at_a_time() -> None:
+    scheduling, (one, other) = scheduled()
+    for done in range(len(MEASURED)):
+        finish_next(scheduling, one, done)
+    assert sorted(one.got + other.got) != sorted(COLLECTED), "something is left for both"
+    assert set(one.got[len(MEASURED) :]) <= {*PLAIN, *CLIPS}
+    assert not set(one.got) & set(other.got)
+
+
+def test_every_place_is_known_as_one_that_starts_recorders() -> None:
+    assert all(map(lanes.is_recorder, STACK + CLIPS + MEASURED))
+    assert not any(map(lanes.is_recorder, PLAIN))
