@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 BY = "camera-capture API"
 BEGIN_S = 15.0  # a worker that has not begun by then is not there
 LOOK_EVERY = timedelta(seconds=60)
-FIRST_LOOK_S = 5.0
+LOOK_STALE = timedelta(minutes=5)  # whoever asks every few minutes never waits
+LOOK_S = 5.0
 LOOK_AGAIN_S = 10.0  # a look takes seconds: somebody who asks every second starts no second one
 BUSY = "Camera busy"
 BAD_FORMAT = "Invalid format. Use jpg, h264, or mp4"
@@ -49,8 +50,8 @@ _WORDS = {"duration_seconds": "durationSec"}
 
 
 class _News:
-    """What this process alone knows: whether it has the camera, when it had it looked at, which
-    analyser failed.
+    """What this process alone knows: whether it has the camera, when it had it looked at, and what
+    failed outside the worker, which notes its own failures.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class _News:
         self._asking: set[asyncio.Task[bool]] = set()
         self.failure: tuple[datetime, str] | None = None
 
-    def analyzer_failed(self, text: str) -> None:
+    def failed(self, text: str) -> None:
         logger.error(text)
         self.failure = timezone.now(), text
 
@@ -95,7 +96,7 @@ async def _capture_and_analyze(request: HttpRequest, caller: Caller) -> HttpResp
             job = await analyzer.hand_over(capture)
         except analyzer.AnalyzerError as error:
             text = f"Analyze request failed: {error}"
-            _news.analyzer_failed(text)
+            _news.failed(text)
             refuse(HTTPStatus.INTERNAL_SERVER_ERROR, text)
         return reply({"ok": True, "jobId": job, **_named(capture), "status": "queued"})
 
@@ -187,9 +188,11 @@ async def _finished(wish: services.Wish, token: str, longest_s: float) -> Captur
         )
         return await waiting.until_finished_or_cancelled(capture, longest_s, begin_s=BEGIN_S)
     except QueueError as error:
+        _news.failed(str(error))
         raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
     except TimeoutError as error:
         text = "The camera did not answer in time: look at the camera and at the recorder's worker"
+        _news.failed(text)
         raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, text) from error
     except Capture.DoesNotExist as error:
         text = "The capture was deleted right after it was asked for"
@@ -200,6 +203,8 @@ def _check_ready(capture: Capture) -> None:
     """Raises Refusal for one that failed."""
     if capture.code == "busy":
         refuse(HTTPStatus.CONFLICT, BUSY)
+    if capture.code in ("no_camera", "unplugged"):
+        _news.ask_meanwhile()  # what was seen of the camera before is no longer so
     if capture.state != State.READY:
         is_late = capture.code == "timeout"
         status = HTTPStatus.GATEWAY_TIMEOUT if is_late else HTTPStatus.INTERNAL_SERVER_ERROR
@@ -225,22 +230,28 @@ async def _status(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 async def _seen() -> NodeCamera | None:
-    """What is known of the camera. A look that is old is renewed meanwhile; only the very first one
-    is waited for.
+    """What is known of the camera. A look that is old is renewed meanwhile; one is waited for only
+    where there is none, or one from so long ago that it says nothing of now.
     """
     look_up = sync_to_async(services.node_camera)
     seen = await look_up()
-    if seen and seen.looked_at:
-        if timezone.now() - seen.looked_at > LOOK_EVERY:
+    age = _age(seen)
+    if age <= LOOK_STALE:
+        if age > LOOK_EVERY:
             _news.ask_meanwhile()
         return seen
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FIRST_LOOK_S):
+        async with asyncio.timeout(LOOK_S):
             is_asked = await _news.ask_for_a_look()
-            while is_asked and not (seen and seen.looked_at):
+            while is_asked and _age(seen) > LOOK_STALE:
                 await asyncio.sleep(0.1)
                 seen = await look_up()
     return seen
+
+
+def _age(seen: NodeCamera | None) -> timedelta:
+    """Of a look; a clock that was set back makes it no younger."""
+    return abs(timezone.now() - seen.looked_at) if seen and seen.looked_at else timedelta.max
 
 
 def _last_error(seen: NodeCamera | None) -> str | None:

@@ -214,6 +214,25 @@ async def test_a_broker_that_is_away_is_said_in_words(
     text = "The recorder's workers cannot be reached just now. Try again in a moment."
     assert_error(await post(CAPTURE), 500, text)
     assert not lease.is_held()
+    await database_sync_to_async(make_seen)()
+    assert (await AsyncClient().get(STATUS)).json()["lastError"] == text
+
+
+@transactional
+async def test_a_camera_that_turns_out_to_be_gone_is_looked_for(
+    camera: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def queue_look() -> bool:
+        asked.set()
+        return True
+
+    monkeypatch.setattr(tasks, "queue_look", queue_look)
+    for code, is_asked in (("failed", False), ("unplugged", True)):
+        camera.error = CaptureError(code, "It went.")
+        await post(CAPTURE)
+        assert await asyncio.to_thread(asked.wait, 10 if is_asked else 0) is is_asked
 
 
 @transactional
@@ -227,6 +246,8 @@ async def test_a_worker_that_never_comes_is_not_waited_for(
     assert response.json()["error"].startswith("The camera did not answer in time")
     assert (await Capture.objects.aget()).state == State.CANCELLED
     assert not lease.is_held()
+    await database_sync_to_async(make_seen)()
+    assert (await AsyncClient().get(STATUS)).json()["lastError"] == response.json()["error"]
 
 
 @transactional

@@ -52,8 +52,22 @@ async def test_the_first_status_waits_for_the_first_look(monkeypatch: pytest.Mon
 
 
 @transactional
+@pytest.mark.parametrize("age", [timedelta(minutes=6), timedelta(days=-1)])
+async def test_a_look_of_long_ago_is_not_told_as_if_it_were_now(
+    monkeypatch: pytest.MonkeyPatch, age: timedelta
+) -> None:
+    def queue_look() -> bool:
+        threading.Thread(target=tasks.look_at_camera).start()
+        return True
+
+    monkeypatch.setattr(tasks, "queue_look", queue_look)
+    await database_sync_to_async(make_seen)(is_there=False, looked_at=timezone.now() - age)
+    assert (await AsyncClient().get(STATUS)).json()["cameraDetected"] is True
+
+
+@transactional
 async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract_views, "FIRST_LOOK_S", 0.2)
+    monkeypatch.setattr(contract_views, "LOOK_S", 0.2)
     for is_queued in (False, True):
         monkeypatch.setattr(tasks, "queue_look", lambda said=is_queued: said)
         response = await AsyncClient().get(STATUS)
