@@ -24,6 +24,7 @@ MAX_VIDEO_MS = 3_600_000
 MAX_STILL_MS = 60_000
 MIN_SIDE, MAX_SIDE = 16, 16_384
 MAX_FPS = 240
+_KINDS = frozenset(Kind.values)  # worked out anew at each look otherwise, for each of a crowd
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def request(
 def with_defaults(wish: Wish) -> Wish:
     """What would be taken. Raises BadOrderError."""
     own = settings.NVR
-    if wish.kind not in Kind.values:
+    if wish.kind not in _KINDS:
         raise BadOrderError("kind", "It must be jpg, mp4, h264 or dng.")
     is_video = wish.kind in (Kind.MP4, Kind.H264)
     usual = own.default_video_seconds if is_video else own.default_still_seconds
