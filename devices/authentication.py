@@ -66,7 +66,8 @@ class BearerAuthentication(TokenAuthentication):  # type: ignore[misc]  # knox i
     def authenticate_credentials(self, token: bytes) -> tuple[Person, ApiToken | None]:
         if is_environment_token(token):
             return EnvironmentToken(), None
-        if not token.isascii():  # knox would raise UnicodeDecodeError
+        # Knox would raise UnicodeDecodeError, and PostgreSQL refuse to be asked for a NUL.
+        if not token.isascii() or b"\0" in token:
             raise exceptions.AuthenticationFailed("Invalid token.")
         user, row = super().authenticate_credentials(token)
         now = timezone.now()
