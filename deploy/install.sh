@@ -2,6 +2,7 @@
 # Installs Roost on Raspberry Pi OS (64-bit) and Debian, and looks after it there: docs/install.md.
 set -eu
 umask 022
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian's `su` without a dash leaves them out
 
 SOURCE=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PREFIX=/opt/roost
@@ -20,6 +21,7 @@ YES=no
 PURGE=no
 VIDEO=''
 ENVIRONMENT=''
+IS_STOPPED=no # by us, and not started again yet
 
 usage() {
     cat <<EOF
@@ -46,11 +48,22 @@ EOF
 # shellcheck source=deploy/steps.sh
 . "$SOURCE/deploy/steps.sh"
 
+# Whatever ends this between a stop and the next start (a full disk, a lost SSH connection, Ctrl-C):
+# it must not end the recording as well.
+leave() {
+    [ "$IS_STOPPED" = yes ] || return 0
+    warn 'This ends while the recorder is stopped: what is in place is started again.'
+    start_again || true
+}
+trap leave EXIT
+trap 'exit 1' HUP INT PIPE TERM
+
 # --- commands ------------------------------------------------------------------------------------
 
 do_install() {
     check_system
     new=$(release_name)
+    check_space "$new"
     say "This will, on $(uname -n):"
     staged || say " - install what is missing of Debian's packages: $PACKAGES"
     staged || say ' - make a system user "roost" that may use cameras (groups video, render)'
@@ -59,16 +72,18 @@ do_install() {
     say " - install and start the services roost.target and roost-*.service; open no firewall port"
     if installed && [ "$(current)" != "$new" ]; then say " - stop $(current) meanwhile, back its settings up, and go back to it if the new one does not work"; fi
     ask 'Go on?'
+    be_alone
     install_packages
     make_user
-    make_release "$new"
     make_settings
+    check_port
+    make_release "$new"
     if installed && [ "$(current)" != "$new" ]; then
         change_release "$new"
     else
         switch_to "$new"
         install_units
-        start || die 'Roost is installed and does not work yet: the lines above say why. Run this again when it is mended.'
+        start || die "Roost is installed and does not work yet: the lines above say why. Run this again when it is mended$(way_back)."
     fi
     prune
     say "Roost $new is installed."
@@ -79,16 +94,16 @@ do_install() {
 change_release() { # name
     old=$(current)
     say "stopping $old"
-    systemd stop roost.target 'roost-*.service'
+    stop
     backup=$(data_dir)/backups/before-$1.tar
     as_roost mkdir -p -m 700 "$(data_dir)/backups"
     as_roost rm -f "$backup"
     if ! unit manage backup "$backup" --settings-file "$ROOT$ETC/roost.env"; then
-        systemd start roost.target
+        start_again
         die 'The settings could not be backed up: the old version runs on, nothing was changed.'
     fi
-    printf '%s\n' "$old" >"$ROOT$PREFIX/previous"
-    printf '%s\n' "$backup" >>"$ROOT$PREFIX/previous"
+    printf '%s\n' "$old" "$backup" >"$ROOT$PREFIX/previous.part"
+    mv -T "$ROOT$PREFIX/previous.part" "$ROOT$PREFIX/previous"
     switch_to "$1"
     install_units
     if start; then return 0; fi
@@ -101,8 +116,9 @@ go_back() {
     old=$(sed -n 1p "$ROOT$PREFIX/previous")
     backup=$(sed -n 2p "$ROOT$PREFIX/previous")
     [ -e "$ROOT$PREFIX/releases/$old/.complete" ] || die "$PREFIX/releases/$old is no longer there."
-    systemd stop roost.target 'roost-*.service'
-    switch_to "$old" # first: the new one may not even be able to put a back-up back
+    stop
+    # First: the new one may not even be able to put a back-up back.
+    switch_to "$old" || return 1
     install_units
     unit manage restore "$backup" || return 1
     as_roost rm -f "$(data_dir)/restored.env" # the settings have not been changed by the upgrade
@@ -116,8 +132,15 @@ do_rollback() {
     say "This will go back to $(sed -n 1p "$ROOT$PREFIX/previous") and to the database of the moment before the upgrade."
     say "Recordings since then stay on the disk; roost-manage reindex lists them again."
     ask 'Go on?'
+    be_alone
     go_back || die "It does not work: journalctl -u 'roost-*' -b"
     say "Roost $(current) runs again."
+}
+
+# What else a person may do after an upgrade that was cut off.
+way_back() {
+    [ ! -s "$ROOT$PREFIX/previous" ] ||
+        printf ', or go back to %s: deploy/install.sh rollback' "$(sed -n 1p "$ROOT$PREFIX/previous")"
 }
 
 prune() {
@@ -133,6 +156,7 @@ prune() {
 do_backup() {
     need_installed
     [ ! -e "$1" ] || die "$1 exists already: name a new file."
+    be_alone
     umask 077
     part=$1.part
     rm -f "$part"
@@ -151,9 +175,10 @@ do_restore() {
     [ -r "$1" ] || die "$1 cannot be read."
     say "This will stop Roost, replace its database, keys and settings by those of $1, and start it again."
     ask 'Go on?'
-    systemd stop roost.target 'roost-*.service'
+    be_alone
+    stop
     if ! unit manage restore - <"$1"; then
-        systemd start roost.target
+        start_again
         die 'The back-up was not put back; Roost runs as before.'
     fi
     take_settings "$(data_dir)/restored.env"
@@ -174,6 +199,7 @@ do_uninstall() {
         say "It keeps $data and $ROOT$ETC."
     fi
     ask 'Go on?'
+    be_alone
     systemd disable --quiet --now roost.target 2>/dev/null || true
     systemd stop 'roost-*.service' 2>/dev/null || true
     remove_units
@@ -181,8 +207,9 @@ do_uninstall() {
     rm -f "$ROOT$MANAGE"
     rm -rf "$ROOT${PREFIX:?}"
     if [ "$PURGE" = yes ]; then
-        rm -rf "${data:?}" "$ROOT${ETC:?}"
-        if ! staged && id roost >/dev/null 2>&1; then userdel roost; fi
+        delete_data "$data"
+        rm -rf "$ROOT${ETC:?}"
+        if ! staged && is_own_user; then userdel roost; fi
         say 'Roost and everything it kept are removed.'
     else
         say "Roost is removed. To delete what it kept as well: uninstall --purge-data, from a copy of this directory."

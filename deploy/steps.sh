@@ -1,8 +1,9 @@
 # The steps of deploy/install.sh, which reads this file and sets the names in capitals.
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2034
 
-say() { printf 'roost: %s\n' "$*"; }
-warn() { printf 'roost: %s\n' "$*" >&2; }
+# A terminal that is gone must not end what is under way.
+say() { printf 'roost: %s\n' "$*" || true; }
+warn() { printf 'roost: %s\n' "$*" >&2 || true; }
 die() {
     warn "$*"
     exit 1
@@ -12,7 +13,7 @@ ask() {
     [ "$YES" = yes ] && return 0
     [ -t 0 ] || die "Nobody is here to answer: say --yes to go on without being asked."
     printf 'roost: %s [y/N] ' "$*"
-    read -r answer
+    read -r answer || answer=''
     case $answer in y | Y | yes) ;; *) die 'Nothing was changed.' ;; esac
 }
 
@@ -40,8 +41,39 @@ check_system() {
         ;;
     esac
     if command -v python3 >/dev/null 2>&1; then check_python; fi
-    check_room "$PREFIX" "$PROGRAM_KB"
-    check_room "$DATA" "$DATA_KB"
+    if getent passwd roost >/dev/null && ! is_own_user; then
+        die 'The user "roost" of this system is somebody else, and the services would run as that person:' \
+            'give that user another name (usermod --login, groupmod --new-name), then run this again.'
+    fi
+}
+
+is_own_user() { [ "$(getent passwd roost | cut -d: -f6)" = "$DATA" ]; }
+
+check_space() { # release
+    staged && return 0
+    [ -e "$PREFIX/releases/$1/.complete" ] || check_room "$PREFIX" "$PROGRAM_KB"
+    # A recorder that has run for long fills its disk down to what retention keeps free, which is less.
+    [ -e "$(data_dir)/.roost" ] || check_room "$(data_dir)" "$DATA_KB"
+}
+
+check_port() {
+    staged && return 0
+    case $(systemctl show -p MainPID --value roost-web.service 2>/dev/null) in '' | 0) ;; *) return 0 ;; esac
+    python3 - "$(setting NVR_BIND 0.0.0.0)" "$(setting NVR_PORT 3443)" <<'EOF' ||
+import errno, socket, sys
+host, port = sys.argv[1:]
+with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((host, int(port)))
+        probe.listen(1)
+    except OSError as error:
+        sys.exit(error.errno == errno.EADDRINUSE)
+    except (ValueError, OverflowError):
+        pass  # the recorder says it better
+EOF
+        die "Port $(setting NVR_PORT 3443) is taken by another program (ss -ltnp says which): stop it," \
+            "or write another NVR_PORT into $ETC/roost.env, then run this again."
 }
 
 check_python() {
@@ -66,9 +98,26 @@ need_installed() {
 
 # --- small things --------------------------------------------------------------------------------
 
+# One at a time, and what a killed one began counts: its pip may still write.
+be_alone() {
+    if staged; then exec 9<"$ROOT"; else exec 9>/run/roost-install.lock; fi
+    flock -n 9 ||
+        die 'Another deploy/install.sh is at work here, or what it began: wait for its end, then run this again.'
+}
+
 as_roost() { if staged; then "$@"; else runuser -u roost -- "$@"; fi; }
 
 systemd() { staged || systemctl "$@"; }
+
+stop() {
+    IS_STOPPED=yes
+    systemd stop 'roost*.target' 'roost-*.service' # patterns: units that are missing are no error
+}
+
+start_again() {
+    systemd start roost.target
+    IS_STOPPED=no
+}
 
 # `unit NAME …` of the installed program with the installed settings, as its own user.
 unit() (
@@ -80,7 +129,7 @@ unit() (
 )
 
 setting() { # name, default
-    value=$(sed -n "s/^[[:space:]]*$1=//p" "$ROOT$ETC/roost.env" 2>/dev/null | tail -n 1 | tr -d "\"'")
+    value=$(sed -n "s/[[:space:]]*\$//; s/^[[:space:]]*$1=//p" "$ROOT$ETC/roost.env" 2>/dev/null | tail -n 1 | tr -d "\"'")
     printf '%s' "${value:-$2}"
 }
 
@@ -119,7 +168,8 @@ make_user() {
     staged && return 0
     if ! id roost >/dev/null 2>&1; then
         say 'making the system user roost'
-        useradd --system --user-group --no-create-home --home-dir "$DATA" --shell /usr/sbin/nologin roost
+        useradd --system --user-group --no-create-home --home-dir "$DATA" --shell /usr/sbin/nologin roost ||
+            die 'The user roost could not be made (see above).'
     fi
     for group in video render; do
         if getent group "$group" >/dev/null; then usermod -aG "$group" roost; fi
@@ -147,7 +197,8 @@ release_name() (
 
 make_release() { # name
     release=$ROOT$PREFIX/releases/$1
-    if [ -e "$release/.complete" ]; then return 0; fi
+    # Debian's next release has another Python, for which the packages are not made.
+    if [ -e "$release/.complete" ] && "$release/.venv/bin/python" -c 'import django' 2>/dev/null; then return 0; fi
     say "putting the program into $PREFIX/releases/$1 (its packages are fetched: a few minutes)"
     rm -rf "$release"
     mkdir -p "$release"
@@ -157,11 +208,11 @@ make_release() { # name
         ln -s "$ENVIRONMENT" "$release/.venv"
         if [ -d "$SOURCE/node_modules" ]; then cp -R "$SOURCE/node_modules" "$release/"; fi
     else
-        (cd "$release" && python3 requirements/bootstrap.py base) || die 'The program could not be set up (see above); nothing else was changed.'
+        (cd "$release" && python3 requirements/bootstrap.py base) || die 'The program could not be set up (see above). Run this again when that is mended; what ran before runs on.'
     fi
     # The service may not write there, and would compile everything at every start.
     "$release/.venv/bin/python" -m compileall -q -x '/(\.venv|node_modules|requirements)/' "$release" >/dev/null || true
-    chmod -R go-w "$release"
+    chmod -R a+rX,go-w "$release" # whatever the umask was under which it was fetched
     sync
     : >"$release/.complete"
 }
@@ -205,10 +256,21 @@ take_settings() { # file
     # As the service's user: the file is in its directory, and may be a link to what it may not read.
     as_roost cat "$1" | grep -E "^[[:space:]]*(#|$|($own)=)" | grep -Ev '^[[:space:]]*NVR_DATA_DIR=' >>"$file.part" || true
     grep -E '^[[:space:]]*NVR_DATA_DIR=' "$file.before-restore" >>"$file.part" || true
-    cat "$file.part" >"$file" # owner and mode stay
-    rm -f "$file.part"
+    chown --reference="$file" "$file.part"
+    chmod --reference="$file" "$file.part"
+    mv "$file.part" "$file"
     as_roost rm -f "$1"
     say "The settings before are in $ETC/roost.env.before-restore."
+}
+
+# The marker last: one that was cut off can be run again. A disk of its own is emptied and stays.
+delete_data() { # directory
+    [ -d "$1" ] || return 0
+    set -- "${1%/}"
+    find -H "${1:?}" -mindepth 1 ! -path "$1/.roost" -delete ||
+        die "Not everything in $1 could be deleted (see above): run this again when that is mended."
+    rm -f "$1/.roost"
+    rmdir "$1" 2>/dev/null || say "$1 is empty and stays: it is a disk of its own, or a link to one."
 }
 
 remove_units() {
@@ -217,12 +279,14 @@ remove_units() {
     rmdir "$ROOT$UNITS/roost-.service.d" 2>/dev/null || true # a person's own drop-ins stay
 }
 
+# Written beside the old ones first: at no moment, and on no full disk, is the machine without its units.
 install_units() {
     from=$ROOT$PREFIX/current/deploy/systemd
-    drop_ins=$ROOT$UNITS/roost-.service.d
-    remove_units
-    mkdir -p "$drop_ins" "$ROOT$(dirname "$MANAGE")"
-    cp "$from"/roost.target "$from"/roost-*.service "$ROOT$UNITS/"
+    made=$ROOT$UNITS/.roost.part
+    drop_ins=$made/roost-.service.d
+    rm -rf "$made"
+    mkdir -p "$drop_ins" "$ROOT$UNITS/roost-.service.d" "$ROOT$(dirname "$MANAGE")"
+    cp "$from"/roost.target "$from"/roost-*.service "$made/"
     cp "$from/roost-.service.d/10-common.conf" "$drop_ins/"
     if ! staged && [ "$(systemctl --version | sed -n '1s/[^0-9]*\([0-9]*\).*/\1/p')" -ge 254 ]; then
         cp "$from/backoff.conf" "$drop_ins/20-backoff.conf"
@@ -231,14 +295,24 @@ install_units() {
         place=$(setting NVR_DATA_DIR "$DATA")
         printf '[Unit]\nRequiresMountsFor=%s\n[Service]\nReadWritePaths=%s\n' "$place" "$place" >"$drop_ins/30-data.conf"
     fi
-    cat >"$ROOT$MANAGE" <<EOF
+    cat >"$made/roost-manage" <<EOF
 #!/bin/sh
 # Django's command line of the installed Roost, as in: roost-manage changepassword admin
 cd $PREFIX/current || exit 1
 export NVR_DATA_DIR=$DATA
 exec runuser -u roost -- ./.venv/bin/python -m nvr_project.unit --env-file $ETC/roost.env manage "\$@"
 EOF
-    chmod 755 "$ROOT$MANAGE"
+    chmod 755 "$made/roost-manage"
+    for file in roost-.service.d/10-common.conf roost-.service.d/20-backoff.conf roost-.service.d/30-data.conf; do
+        [ -e "$made/$file" ] || rm -f "$ROOT$UNITS/$file"
+    done
+    for file in "$ROOT$UNITS"/roost-*.service; do
+        [ -e "$made/$(basename "$file")" ] || rm -f "$file"
+    done
+    mv "$made"/roost.target "$made"/roost-*.service "$ROOT$UNITS/"
+    mv "$drop_ins"/*.conf "$ROOT$UNITS/roost-.service.d/"
+    mv "$made/roost-manage" "$ROOT$MANAGE"
+    rm -rf "$made"
     systemd daemon-reload
 }
 
@@ -246,16 +320,17 @@ start() {
     unit prepare || return 1
     systemd enable --quiet roost.target
     systemd restart roost.target
+    IS_STOPPED=no
     healthy
 }
 
 healthy() {
     staged && return 0
     say "waiting for the recorder to answer on port $(setting NVR_PORT 3443)"
-    began=$(date +%s)
-    while [ $(($(date +%s) - began)) -lt "$HEALTH_S" ]; do
+    began=$(uptime_s)
+    while [ $(($(uptime_s) - began)) -lt "$HEALTH_S" ]; do
         if answers && all_active; then
-            say "it answers, and every service runs (after $(($(date +%s) - began)) s)"
+            say "it answers, and every service runs (after $(($(uptime_s) - began)) s)"
             return 0
         fi
         sleep 1
@@ -266,15 +341,21 @@ healthy() {
     return 1
 }
 
-answers() { # its own certificate, trusted by its own authority: the way a camera sees it
-    host=$(setting NVR_BIND 0.0.0.0)
-    [ "$host" != 0.0.0.0 ] || host=127.0.0.1
-    python3 - "$host" "$(setting NVR_PORT 3443)" "$(data_dir)/pki/ca.pem" <<'EOF' 2>/dev/null
-import ssl, sys
-from urllib.request import urlopen
-host, port, ca = sys.argv[1:]
-with urlopen(f"https://{host}:{port}/health", timeout=5, context=ssl.create_default_context(cafile=ca)) as answer:
-    sys.exit(answer.status != 200)
+uptime_s() { cut -d. -f1 /proc/uptime; } # a Pi's clock may jump by years when it has asked the network
+
+# Over TLS, from the socket to the view. Whether its certificate is trusted is its clients' matter: an
+# operator's own one is for a name, not for this address.
+answers() {
+    python3 - "$(setting NVR_BIND 0.0.0.0)" "$(setting NVR_PORT 3443)" <<'EOF' 2>/dev/null
+import http.client, ssl, sys
+bind, port = sys.argv[1:]
+host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+asked = http.client.HTTPSConnection(host, int(port), timeout=5, context=context)
+asked.request("GET", "/health")
+sys.exit(asked.getresponse().status != 200)
 EOF
 }
 

@@ -100,10 +100,22 @@ def test_a_whole_life_below_another_root(tmp_path: Path, source: Path) -> None:
     assert second != first
     assert not (units / "roost-control.service").exists(), "a unit that is no longer"
     assert list(data.glob("backups/before-*.tar"))
+
+    # It ends half-way, as on a full disk.
     settings = source / "nvr_project/settings.py"
     settings.write_text(settings.read_text() + "\nraise RuntimeError('The new one is broken.')\n")
+    (data / "backups").rename(data / "away")
+    (data / "backups").touch()
+    stopped = install("upgrade", *where, source=source)
+    assert stopped.returncode == 1
+    assert "what is in place is started again" in stopped.stderr
+    assert (program / "current").readlink() == second
+    (data / "backups").unlink()
+    (data / "away").rename(data / "backups")
+
     failed = install("upgrade", *where, source=source)
     assert failed.returncode == 1
+    assert "started again" not in failed.stderr
     assert "The new one is broken." in failed.stderr
     assert "runs again with its database as it was" in failed.stderr
     assert (program / "current").readlink() == second
@@ -248,6 +260,7 @@ class Machine:
         ("uname", "echo riscv64", "processor (riscv64)"),
         ("systemctl", "echo offline; exit 1", "systemd does not run"),
         ("systemctl", "exit 127", "systemd does not run"),
+        ("getent", "echo roost:x:1000:1000::/home/roost:/bin/bash", '"roost" of this system'),
         ("python3", '[ "$1" = -V ] && echo Python 3.9.2; exit 1', "too old (Python 3.9.2)"),
         (
             "df",
