@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from django.db import transaction
+from django.db.models import Max, Min, Q
 
 from devices import livestate, updates
 from devices.firmware_image import is_newer
@@ -36,8 +37,11 @@ BACK_FROM_SLEEP_WITHIN = timedelta(days=1)
 # A stage does not wait longer for cameras that are asleep or away; they get it when they come.
 ABSENT_PATIENCE = timedelta(days=1)
 GONE_AFTER = timedelta(minutes=5)
-# It says with its first heartbeat what it runs, and the row may be as old as its last connection.
+# It says with its first heartbeat what it runs, and the row may be as old as its last connection;
+# whoever stays so long is back.
 GREETS_WITHIN = timedelta(minutes=1)
+# One that comes and goes after the restart: a crash now and then, or the Wi-Fi, is over by then.
+STEADY_WITHIN = timedelta(minutes=15)
 
 _STATE_OF = {
     "downloading": States.DOWNLOADING,
@@ -121,6 +125,26 @@ def step(rollout_pk: int, *, now: datetime) -> None:
         _Step(rollout, now).take()
 
 
+@dataclass(frozen=True, slots=True)
+class _Return:
+    """When a camera connected, first and last, and first fell asleep, since it installed an image."""
+
+    first_at: datetime | None
+    last_at: datetime | None
+    slept_at: datetime | None
+
+    @classmethod
+    def of(cls, row: RolloutDevice) -> _Return:
+        connected = Q(kind=DeviceEvent.Kind.CONNECTED)
+        events = DeviceEvent.objects.filter(device=row.device_id, at__gt=row.at)
+        found = events.aggregate(
+            first_at=Min("at", filter=connected),
+            last_at=Max("at", filter=connected),
+            slept_at=Min("at", filter=Q(kind=DeviceEvent.Kind.ASLEEP)),
+        )
+        return cls(**found)
+
+
 class _Step:
     """Inside a transaction, with the roll-out's row locked."""
 
@@ -159,24 +183,43 @@ class _Step:
         is_late = self.now - row.at >= BACK_WITHIN
         if row.state not in UNSETTLED or not is_late:
             return ""
+        if row.state == States.INSTALLED:
+            return self._look_after_restart(row, has_it=has_it)
         if has_it and device.pk in self.live:
-            # Still there, long after its trial must have ended: only the word of it got lost.
             row.become(States.UPDATED, "", self.now)
-            return ""
-        return self._missing(row) if row.state == States.INSTALLED else ""
+        return ""
 
-    def _missing(self, row: RolloutDevice) -> str:
-        device = row.device
-        if live := self.live.get(device.pk):
-            if self.now - _moment(live.since_ms) < GREETS_WITHIN:
+    def _look_after_restart(self, row: RolloutDevice, *, has_it: bool) -> str:
+        """Long after its trial must have ended, of which it has not said anything."""
+        device, live = row.device, self.live.get(row.device_id)
+        back = _Return.of(row)
+        if self._is_back(live, back):
+            if has_it:  # only the word of it got lost
+                row.become(States.UPDATED, "", self.now)
                 return ""
-            row.become(States.ROLLED_BACK, f"It came back with {device.firmware_version}", self.now)
+            detail = f"It came back with {device.firmware_version}"
+            row.become(States.ROLLED_BACK, detail, self.now)
             return f"{device} came back with {device.firmware_version}"
-        is_asleep = device.presence == Presence.ASLEEP
-        if is_asleep and self.now - row.at < BACK_FROM_SLEEP_WITHIN:
+        if back.first_at is not None and self.now - back.first_at < STEADY_WITHIN:
             return ""
-        row.become(States.LOST, "It installed the firmware and did not come back", self.now)
-        return f"{device} installed {self.image.version} and did not come back"
+        # Connected, and nothing says since when: its events may have been lost, or a clock was set.
+        is_unclear = live is not None and back.first_at is None
+        may_sleep = device.presence == Presence.ASLEEP
+        if (is_unclear or may_sleep) and self.now - row.at < BACK_FROM_SLEEP_WITHIN:
+            return ""
+        if live is None and back.first_at is None:
+            row.become(States.LOST, "It installed the firmware and did not come back", self.now)
+            return f"{device} installed {self.image.version} and did not come back"
+        detail = "It came back after the restart, but never stayed connected for a minute"
+        row.become(States.FAILED, detail, self.now)
+        return f"{device} installed {self.image.version} and does not stay connected"
+
+    def _is_back(self, live: livestate.LiveDevice | None, back: _Return) -> bool:
+        """So surely that what it runs is known: it stayed for a while, or slept as it does."""
+        moments = [back.slept_at]
+        if live is not None:
+            moments += [back.last_at, _moment(live.since_ms)]
+        return any(at is not None and self.now - at >= GREETS_WITHIN for at in moments)
 
     # --- stages -----------------------------------------------------------------------------------
 

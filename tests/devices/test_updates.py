@@ -13,6 +13,8 @@ from devices import livestate, updates, updates_steps
 from devices.exceptions import FirmwareInUse, FirmwareRefused, UnknownFirmware
 from devices.firmware_models import FirmwareImage, UpdateKey
 from devices.models import Device, DeviceEvent, Enrolment
+from devices.reports import record_event
+from devices.updates_wording import device_sentence
 from tests.devices import rollouts
 from tests.devices.rollouts import ALL, NEW, OLD, OTHER_ID, Course, begin, connect, fleet
 from tests.factories import make_device
@@ -359,6 +361,90 @@ def test_a_sleeping_camera_has_a_day_to_come_back(told: Told) -> None:
     assert course.rollout.state == "running"
     course.step(2 * HOUR)
     assert course.states() == ["lost"]
+
+
+def _happened(course: Course, camera: Device, kind: str, after: timedelta) -> None:
+    record_event(device_pk=camera.pk, kind=kind, at_ms=int((course.now + after).timestamp() * 1000))
+
+
+@pytest.mark.parametrize("is_connected", [True, False], ids=["there just now", "away just now"])
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_a_camera_that_never_stays_connected_pauses_it(
+    told: Told, version: str, is_connected: bool
+) -> None:
+    (camera,) = fleet(1)
+    connect(camera)
+    course = begin(told, ALL)
+    course.step()
+    course.says(camera, "downloading", "installed")
+    Device.objects.update(firmware_version=version)
+    for n in range(60):  # every half minute, from the fifth minute on
+        _happened(course, camera, "connected", 5 * MINUTE + n * MINUTE / 2)
+        _happened(course, camera, "disconnected", 5 * MINUTE + (n + 0.5) * MINUTE / 2)
+    began = course.now
+    for minute in (16, 19):
+        connect(*[camera] * is_connected, since=-minute * MINUTE)
+        course.step(began + minute * MINUTE - course.now)
+        assert course.states() == ["installed"], "it may be about to settle"
+    # At 20:05: the last connection began at 20:00.
+    connect(*[camera] * is_connected, since=-20 * MINUTE)
+    DeviceEvent.objects.filter(at__gt=began + 20 * MINUTE + MINUTE / 60).delete()
+    course.step(began + 20 * MINUTE + MINUTE / 12 - course.now)
+    assert course.states() == ["failed"]
+    assert course.rollout.state == "paused"
+    assert course.rollout.reason == f"{camera} installed {NEW} and does not stay connected"
+    assert device_sentence(course.row(camera)) == (
+        "Failed: It came back after the restart, but never stayed connected for a minute"
+    )
+    # Somebody moved it nearer to the router.
+    connect(camera)
+    course.says(camera, "running")
+    updates.resume(rollout_pk=course.pk)
+    course.step()
+    assert (course.states(), course.rollout.state) == (["updated"], "finished")
+
+
+def test_a_connection_that_holds_is_enough_though_the_picture_comes_and_goes(told: Told) -> None:
+    (camera,) = fleet(1)
+    connect(camera)
+    course = begin(told, ALL)
+    course.step()
+    course.says(camera, "installed")
+    Device.objects.update(firmware_version=NEW)
+    _happened(course, camera, "connected", MINUTE)
+    connect(camera, since=-30 * MINUTE)
+    course.step(30 * MINUTE)
+    assert course.states() == ["updated"]
+
+
+@pytest.mark.parametrize(("version", "state"), [(OLD, "rolled_back"), (NEW, "updated")])
+def test_a_camera_that_sleeps_between_short_connections_is_back(
+    told: Told, version: str, state: str
+) -> None:
+    (camera,) = fleet(1)
+    connect(camera)
+    course = begin(told, ALL)
+    course.step()
+    course.says(camera, "installed")
+    Device.objects.update(firmware_version=version, presence="asleep")
+    _happened(course, camera, "connected", 5 * MINUTE)
+    _happened(course, camera, "asleep", 5.5 * MINUTE)
+    connect()
+    course.step(16 * MINUTE)
+    assert course.states() == [state]
+
+
+def test_a_camera_of_which_nothing_is_noted_does_not_hold_it_for_ever(told: Told) -> None:
+    (camera,) = fleet(1)
+    connect(camera)
+    course = begin(told, ALL)
+    course.step()
+    course.says(camera, "installed")
+    connect(camera, since=-30 * HOUR)
+    course.step(23 * HOUR)
+    assert course.states() == ["installed"]
+    course.step(2 * HOUR)
+    assert course.states() == ["failed"]
 
 
 def test_what_it_runs_counts_when_its_word_was_lost(told: Told) -> None:
