@@ -36,7 +36,7 @@ check:
 
 test:
 	@$(SETUP) test
-	@$(BIN)/python tests/run.py
+	@$(BIN)/python -m tests.run
 
 bench:
 	@$(SETUP) dev

@@ -14,6 +14,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import lanes
 
+# Whichever test of a shared recorder comes first waits for its start and for its first video, each
+# with a deadline of its own.
+RECORDER_LIMIT_S = 400
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _children_use_the_real_settings() -> None:
@@ -55,5 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The order stays random within each kind."""
     items.sort(key=lambda item: lanes.turn(item.nodeid))
     for item in items:
-        if item.get_closest_marker("stack") and not lanes.is_recorder(item.nodeid):
+        if not item.get_closest_marker("stack"):
+            continue
+        if not lanes.is_recorder(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} starts a recorder: name its place in lanes.py")
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(RECORDER_LIMIT_S))

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import lanes
+
 FAILED = 1  # pytest's exit code: tests ran and some failed
 MOST_TRIED_AGAIN = 10  # more than these are no accident
 CACHE = Path(".pytest_cache/v/cache/lastfailed")
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> int:
     if code != FAILED:
         return code
     failed = sorted(json.loads(CACHE.read_text())) if CACHE.exists() else []
-    if not 0 < len(failed) <= MOST_TRIED_AGAIN:
+    if not is_an_accident(failed):
         return code
     print(
         f"\nFailed at the first try, tried once more ({len(failed)}):",
@@ -34,6 +36,11 @@ def main(arguments: list[str]) -> int:
     )
     again = [*pytest, "-n", "0", "-p", "no:randomly", "-v", *failed]
     return subprocess.run(again, check=False).returncode
+
+
+def is_an_accident(failed: list[str]) -> bool:
+    """Where tests share a recorder, one that did not start fails them all."""
+    return 0 < len({lanes.scope(nodeid) for nodeid in failed}) <= MOST_TRIED_AGAIN
 
 
 if __name__ == "__main__":

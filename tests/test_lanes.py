@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from tests import lanes
+from tests import lanes, run
 
 PLAIN = [f"tests/devices/test_api.py::test_{number}" for number in range(6)]
 STACK = ["tests/system/test_stack.py::test_1", "tests/system/test_stack.py::test_2"]
@@ -78,3 +78,11 @@ def test_who_is_free_takes_what_is_left_one_test_at_a_time() -> None:
 def test_every_place_is_known_as_one_that_starts_recorders() -> None:
     assert all(map(lanes.is_recorder, STACK + CLIPS + MEASURED))
     assert not any(map(lanes.is_recorder, PLAIN))
+
+
+def test_a_shared_recorder_that_did_not_start_is_one_accident() -> None:
+    browser = [f"tests/browser/test_live.py::test_{number}" for number in range(100)]
+    many = [f"tests/devices/test_api.py::test_{number}" for number in range(20)]
+    assert run.is_an_accident(browser + PLAIN)
+    assert not run.is_an_accident(many)
+    assert not run.is_an_accident([])

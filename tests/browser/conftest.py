@@ -35,6 +35,7 @@ PHONE = {"width": 390, "height": 844}
 GAP_S = 8.0  # longer than the 5 s at which coverage is split
 CAMERAS = 4
 DAY_MS = 24 * 3600 * 1000
+VIDEO_LIMIT_S = 120
 
 
 @dataclass
@@ -110,7 +111,7 @@ class Visitor:
 
 
 # Per package, not session: Playwright keeps an event loop running in this thread until it is closed,
-# and no asynchronous test could run after it (tests/conftest.py keeps the package's tests together).
+# and no asynchronous test could run after it (tests/lanes.py keeps the package's tests together).
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
@@ -153,11 +154,13 @@ def recorder(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
         log_in(visitor)
         visitor.api("POST", "camera/")  # its own one is looked at meanwhile
         visitor.api("PUT", "simulated-cameras/", {"count": CAMERAS})
-        wait_until(lambda: _is_filed(visitor, 1), limit_s=60, what="the first hour files")
+        wait_until(
+            lambda: _is_filed(visitor, 1), limit_s=VIDEO_LIMIT_S, what="the first hour files"
+        )
         visitor.api("PUT", "simulated-cameras/", {"count": 0})
         visitor.page.wait_for_timeout(GAP_S * 1000)  # this wait is the gap, not a guess
         visitor.api("PUT", "simulated-cameras/", {"count": CAMERAS})
-        wait_until(lambda: _is_filed(visitor, 2), limit_s=60, what="video after the gap")
+        wait_until(lambda: _is_filed(visitor, 2), limit_s=VIDEO_LIMIT_S, what="video after the gap")
         visitor.context.storage_state(path=tmp / "session.json")
         visitor.context.close()
         yield stack
