@@ -13,8 +13,18 @@ HIDDEN = "[hidden]"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # rtsp://user:password@host: the user stays, it helps to tell cameras apart. The scheme's length
     # is bounded: a path of 16,000 letters, which anybody may ask for, took 0.8 s of the event loop.
-    (re.compile(r"(?P<head>[a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"]*):[^\s/@'\"]+@", re.IGNORECASE), r"\g<head>:[hidden]@"),
+    (re.compile(r"(?P<head>[a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"]*):[^\s/'\"]+@", re.IGNORECASE), r"\g<head>:[hidden]@"),
     (re.compile(r"(?P<head>\b(?:Bearer|Basic|Token)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), r"\g<head>[hidden]"),
+    # A value in quotes goes to the closing one: a password may hold blanks and commas. It may hold
+    # quotes, too, with a backslash before them.
+    (
+        re.compile(
+            r"(?P<head>(?:passwo?r?d|passwd|secret)[\"']?\s*(?:=>|[=:,])\s*b?(?P<quote>[\"']))"
+            r"(?!\[hidden\])(?:\\.|(?!(?P=quote))[^\\\n]){1,1000}",
+            re.IGNORECASE,
+        ),
+        r"\g<head>[hidden]",
+    ),
     # Header, JSON, query string, keyword argument: name, separator, value.
     (
         re.compile(

@@ -34,6 +34,10 @@ KEY = "3f" * 32
         "AUTH_TOKEN=canary",
         "Cookie: roost_session=canary; csrftoken=canary",
         "(b'x-api-key', b'canary')",
+        "rtsp://admin:half@canary@192.168.1.5/stream",
+        '{"password": "half, a canary", "name": "x"}',
+        "{'password': 'half canary'}",
+        r'{"password": "half\" canary"}',
     ],
 )
 def test_a_credential_does_not_come_out(line: str) -> None:
@@ -62,7 +66,9 @@ def test_ordinary_words_come_out_as_they_were(line: str) -> None:
     assert redact(line) == line
 
 
-@pytest.mark.parametrize("piece", ["a", "a.", "token ", "a://", "Bearer ", "/shared/a", "0f"])
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "token ", "a://", "password'", "password:'", "Bearer ", "/shared/a", "0f"]
+)
 def test_a_line_from_a_stranger_costs_by_its_length_alone(piece: str) -> None:
     line = "/" + piece * (60_000 // len(piece))
     began_s = time.process_time()
