@@ -61,9 +61,16 @@ class RefusedSerializer(serializers.ModelSerializer[Device]):
         read_only_fields = fields
 
 
+class RowNumberField(serializers.IntegerField):
+    """SQLite has no larger ones, and its driver breaks off where it is asked for one."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(min_value=1, max_value=2**63 - 1, **how)
+
+
 class ShownRequestSerializer(serializers.Serializer[Any]):
-    device = serializers.IntegerField(min_value=1)
-    key = serializers.IntegerField(min_value=1)
+    device = RowNumberField()
+    key = RowNumberField()
 
 
 class ApprovalSerializer(serializers.Serializer[Any]):
@@ -77,11 +84,9 @@ class ApprovalSerializer(serializers.Serializer[Any]):
 class RefusalSerializer(serializers.Serializer[Any]):
     """Either of the two."""
 
-    devices = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), required=False, max_length=MOST_AT_ONCE
-    )
-    up_to_key = serializers.IntegerField(
-        required=False, min_value=1, help_text="all that wait and asked no later than with this key"
+    devices = serializers.ListField(child=RowNumberField(), required=False, max_length=MOST_AT_ONCE)
+    up_to_key = RowNumberField(
+        required=False, help_text="all that wait and asked no later than with this key"
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +97,7 @@ class RefusalSerializer(serializers.Serializer[Any]):
 
 class ReadmissionSerializer(serializers.Serializer[Any]):
     devices = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), allow_empty=False, max_length=MOST_AT_ONCE
+        child=RowNumberField(), allow_empty=False, max_length=MOST_AT_ONCE
     )
 
 

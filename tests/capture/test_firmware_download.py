@@ -48,7 +48,8 @@ class Scene:
 
     async def ask(self, key: str, path: str = "", method: str = "GET") -> Any:
         headers = {"X-API-Key": key} if key else {}
-        return await AsyncClient().generic(method, path or self.path, headers=headers)
+        client = AsyncClient(enforce_csrf_checks=True)
+        return await client.generic(method, path or self.path, headers=headers)
 
     async def refused(self, key: str, path: str = "", method: str = "GET") -> int:
         answer = await self.ask(key, path, method)
@@ -95,6 +96,8 @@ async def test_nobody_else_does(scene: Scene) -> None:
     assert (
         await scene.refused(scene.keys[0], scene.path.replace("/download/", "/download/9")) == 404
     )
+    nowhere = updates.DOWNLOAD_PATH.format(pk=10**30)
+    assert await scene.refused(scene.keys[0], nowhere) == 404, "no row has that number"
     assert await scene.refused(scene.keys[0], method="POST") == 405
 
 

@@ -234,6 +234,20 @@ class TestRefuse:
         assert send(admin, "refuse/", document).status_code == 400
         assert services.identify(asked.key) is not None
 
+    @pytest.mark.parametrize(
+        ("path", "document"),
+        [
+            ("approve/", {"requests": [{"device": 10**30, "key": 10**30}]}),
+            ("refuse/", {"devices": [10**30]}),
+            ("refuse/", {"up_to_key": 10**30}),
+            ("readmit/", {"devices": [10**30]}),
+        ],
+    )
+    def test_a_number_that_no_row_can_have_is_refused(
+        self, admin: Client, path: str, document: object
+    ) -> None:
+        assert send(admin, path, document).status_code == 400
+
 
 def test_pages_can_leave_new_cameras_out(admin: Client) -> None:
     known_camera()
