@@ -64,7 +64,7 @@ const plain = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && 
 function drawStep(kind) {
   const onSaved = (id) => go(`?added=${id}`);
   title.textContent = KINDS[kind][1];
-  step = { network: () => new NetworkStep({ memory, onSaved }), esp32: () => new Esp32Step({ cameras, memory }), simulated: () => new SimulatedStep({ cameras, onSaved }) }[kind]?.()
+  step = { network: () => new NetworkStep({ memory, onSaved }), esp32: () => new Esp32Step({ cameras, memory }), simulated: () => new SimulatedStep({ onSaved }) }[kind]?.()
     ?? new LocalStep(kind, { onSaved });
   place.replaceChildren(step.element);
 }

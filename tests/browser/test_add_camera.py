@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import PHONE, Visitor, log_in, new_visitor
 from tests.capture.onvif_device import Device, served
@@ -223,6 +223,26 @@ def test_an_esp32_appears_by_itself_and_is_named_where_it_appears(
     expect(page.locator("#toasts")).to_contain_text("Named Bird table")
     (camera,) = visitor.api("GET", "devices/")["results"]
     assert camera["name"] == "Bird table"
+
+
+def test_one_more_simulated_camera_is_followed_and_not_one_that_streams(visit: Any) -> None:
+    visitor = visit()
+    cameras = visitor.api("GET", "devices/?kind=simulated")["results"]
+    newest = max(camera["id"] for camera in cameras if camera["presence"] == "streaming")
+
+    def before_it_streams(route: Route) -> None:
+        answer = route.fetch()
+        listed = answer.json()
+        for camera in listed["results"]:
+            if camera["id"] == newest:
+                camera["presence"] = "registered"
+        route.fulfill(response=answer, json=listed)
+
+    page = visitor.open("/cameras/add?kind=simulated")
+    page.route("**/api/v1/devices/?kind=simulated", before_it_streams)
+    page.route("**/api/v1/simulated-cameras/", lambda route: route.fulfill(json={"count": 4}))
+    page.get_by_role("button", name="Start a simulated camera").click()
+    expect(page).to_have_url(re.compile(rf"\?added={newest}$"))
 
 
 def test_the_whole_way_by_keyboard_alone(arrive: Callable[..., Visitor]) -> None:

@@ -3,7 +3,7 @@
 import { get, post } from "../lib/api.js";
 import { button, field, h, icon, notice, nothing, select } from "../lib/dom.js";
 import { SECOND } from "../lib/time.js";
-import { Trial } from "./trial.js";
+import { Trial, withoutLogin } from "./trial.js";
 
 const LOOK_EVERY_MS = SECOND;
 const SEARCH_LIMIT_MS = 15 * SECOND;
@@ -125,7 +125,18 @@ export class NetworkStep {
       if (!profiles.length) throw new Error("The camera names no stream.");
       if (profiles.length === 1) this.#try(profiles[0].url, name);
       else this.#choose(profiles, name || address);
-    } catch (error) { if (!this.#isLeft) this.#askLogin(address, name, error); }
+    } catch (error) {
+      if (this.#isLeft) return;
+      if (error.code === "bad_address") this.#refuse(error.message);
+      else this.#askLogin(address, name, error);
+    }
+  }
+
+  /** What was typed leads nowhere: it is put right where it was typed. */
+  #refuse(reason) {
+    this.#showForm();
+    this.trouble.replaceChildren(notice(reason, { kind: "is-bad" }));
+    this.address.focus();
   }
 
   #askLogin(address, name, error) {
@@ -180,6 +191,3 @@ export class NetworkStep {
 function hostOf(text) {
   return text.trim().replace(/^[a-z][a-z0-9+.-]*:\/\//i, "").replace(/^[^/?#]*@/, "").split(/[/?#]/)[0].replace(/:\d*$/, "");
 }
-
-/** A pasted password must not stay in the browser's history. */
-const withoutLogin = (text) => text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1");

@@ -9,10 +9,10 @@ const CODECS = [["h264", "H.264"], ["hevc", "H.265"], ["mjpeg", "JPEG pictures"]
 export class SimulatedStep {
   #onSaved; #trial = null;
 
-  constructor({ cameras, onSaved }) {
+  constructor({ onSaved }) {
     this.#onSaved = onSaved;
     this.element = h("div");
-    simulatedCard({ cameras, onReady: (camera) => onSaved(camera.id) }).then((card) => {
+    simulatedCard({ onReady: (camera) => onSaved(camera.id) }).then((card) => {
       card.querySelector("h2").textContent = "Like an ESP32-CAM";
       this.dialling = card;
       this.#showCards();

@@ -8,6 +8,9 @@ const LOOK_EVERY_MS = 500;
 const GIVE_UP_MS = 40 * SECOND; // the recorder itself ends a test after 15 s
 const HEVC = 'video/mp4; codecs="hvc1.1.6.L93.B0"';
 
+/** A password in an address is nothing for a screen or the browser's history. */
+export const withoutLogin = (text) => text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1");
+
 /** Resolves with the test when it is over; `onStage(words)` meanwhile. `isWanted()` false ends the asking. */
 async function run(wish, onStage, isWanted) {
   let test = await post("source-tests/", wish);
@@ -45,7 +48,7 @@ export class Trial {
       list.replaceChildren(...stages.map((text, index) => h("li", { class: index < stages.length - 1 ? "is-done" : "" },
         index < stages.length - 1 ? icon("check") : h("span", { class: "spinner" }), text)));
     };
-    this.element.replaceChildren(h("h2", {}, "Trying it"), h("p", { class: "muted mono" }, this.#wish.url), list,
+    this.element.replaceChildren(h("h2", {}, "Trying it"), h("p", { class: "muted mono" }, withoutLogin(this.#wish.url)), list,
       h("div", {}, button("Stop", { onclick: () => { this.stop(); this.#onBack(); } })));
     show("Asking the recorder to fetch a picture");
     try {
@@ -61,7 +64,7 @@ export class Trial {
     const again = button("Try again", { kind: "is-primary", icon: "restart", onclick: () => this.#start() });
     this.element.replaceChildren(h("h2", {}, "That did not work"),
       notice([h("strong", {}, sentence || "The camera could not be fetched."), stage && h("div", { class: "muted" }, `It got as far as: ${stage}.`)].filter(Boolean), { kind: "is-bad" }),
-      h("p", { class: "muted mono" }, this.#wish.url),
+      h("p", { class: "muted mono" }, withoutLogin(this.#wish.url)),
       h("div", { class: "row" }, again, button("Change what was put in", { onclick: () => this.#onBack() })));
     again.focus();
   }

@@ -1,6 +1,6 @@
 // How a camera gets into the recorder: three steps for an ESP32-CAM, one click for a simulated one.
 
-import { get, mayOperate, put } from "./api.js";
+import { all, get, mayOperate, put } from "./api.js";
 import { refreshCameras, watchCameras } from "./cameras.js";
 import { button, copyable, h, icon, notice } from "./dom.js";
 
@@ -42,19 +42,22 @@ class Progress {
     ["The picture is there", (camera) => camera?.presence === "streaming"],
   ];
 
-  constructor(knownIds, onReady) {
+  /** `before`: the simulated cameras there were; one that streamed already is not the one that starts. */
+  constructor(before, onReady) {
     this.element = h("ul", { class: "progress", role: "status" });
     this.startedAt = Date.now();
     this.show(null);
+    const knownIds = new Set(before.map((one) => one.id));
+    const busyIds = new Set(before.filter((one) => one.presence === "streaming").map((one) => one.id));
     const timer = setInterval(refreshCameras, 1000);
     const stop = watchCameras((cameras) => {
-      const camera = cameras?.find((one) => one.kind === "simulated" && (!knownIds.has(one.id) || one.presence !== "streaming"))
-        ?? cameras?.find((one) => one.kind === "simulated");
+      const candidates = (cameras ?? []).filter((one) => one.kind === "simulated" && !busyIds.has(one.id));
+      const camera = candidates.find((one) => one.presence === "streaming") ?? candidates.find((one) => one.is_connected) ?? candidates.find((one) => !knownIds.has(one.id));
       this.show(camera);
-      if (camera?.presence !== "streaming") return;
+      if (camera?.presence !== "streaming" || this.isOver) return;
+      this.isOver = true;
       clearInterval(timer);
-      stop();
-      onReady(camera);
+      queueMicrotask(() => { stop(); onReady(camera); }); // `watchCameras` may call before it has returned
     });
   }
 
@@ -71,7 +74,7 @@ class Progress {
   }
 }
 
-export async function simulatedCard({ cameras = [], onReady = () => {} } = {}) {
+export async function simulatedCard({ onReady = () => {} } = {}) {
   const card = h("section", { class: "card" },
     h("h2", {}, "No camera at hand?"),
     h("p", { class: "muted" }, "A simulated camera speaks the same language as a real one, from registration to recording. Remove it whenever you like."));
@@ -83,9 +86,9 @@ export async function simulatedCard({ cameras = [], onReady = () => {} } = {}) {
     start.disabled = true;
     card.querySelector(".notice")?.remove();
     try {
-      const { count } = await get("simulated-cameras/");
+      const [{ count }, before] = await Promise.all([get("simulated-cameras/"), all("devices/", { kind: "simulated" })]);
       await put("simulated-cameras/", { count: count + 1 });
-      const progress = new Progress(new Set(cameras.map((camera) => camera.id)), onReady);
+      const progress = new Progress(before, onReady);
       start.closest("p").replaceWith(progress.element);
     } catch (error) {
       start.disabled = false;

@@ -13,15 +13,21 @@ export class ApiError extends Error {
 
 const csrfToken = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 
+/** What the framework says of a value, which needs the field's name to be understood; sentences of ours do not. */
+const OF_A_VALUE = /^(This |Ensure |A valid |Not a valid |Expected |Invalid |Incorrect |"|“)/;
+
 /** DRF answers `{"detail": …}` or `{"field": ["…"]}`, possibly nested; both become one sentence. */
 function sentenceOf(body) {
   if (typeof body === "string") return body;
   if (Array.isArray(body)) return body.map(sentenceOf).join(" ");
   if (body?.detail) return sentenceOf(body.detail);
-  return Object.entries(body ?? {})
-    .map(([name, value]) => (name === "non_field_errors" ? sentenceOf(value) : `${name.replaceAll("_", " ")}: ${sentenceOf(value)}`))
-    .join(" ");
+  return Object.entries(body ?? {}).map(([name, value]) => {
+    const said = sentenceOf(value);
+    return name !== "non_field_errors" && OF_A_VALUE.test(said) ? `${spoken(name)}: ${said}` : said;
+  }).join(" ");
 }
+
+const spoken = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 async function failure(response) {
   let words = "";
