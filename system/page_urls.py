@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
-from system.views import CameraPage, LogIn, Page
+from system.views import CameraPage, ChangePassword, LogIn, Page
 
 urlpatterns: list[URLPattern] = [
     path("", Page.as_view(template_name="system/live.html", section="live"), name="live"),
@@ -56,5 +56,11 @@ urlpatterns: list[URLPattern] = [
         name="firmware",
     ),
     path("login/", LogIn.as_view(), name="login"),
+    path("password", ChangePassword.as_view(), name="password"),
+    path(
+        "password/changed",
+        Page.as_view(template_name="system/password_changed.html", section="system"),
+        name="password-changed",
+    ),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -1,6 +1,6 @@
 // Settings: each change is sent when it is made and says so beside its heading.
 
-import { all, get, patch, post, remove } from "./lib/api.js";
+import { all, get, isAdmin, patch, post, remove } from "./lib/api.js";
 import { button, confirmed, copyable, field, h, notice, nothing, openDialog, select, toast } from "./lib/dom.js";
 import { ago, exact } from "./lib/time.js";
 
@@ -37,10 +37,10 @@ function numberField(label, { value, min, max, unit, hint, isFixed, onvalue }) {
   const input = h("input", { class: "input is-short", type: "text", inputMode: "decimal", value: String(value), disabled: isFixed, autocomplete: "off",
     onchange: () => {
       const number = Number(input.value.replace(",", "."));
-      const isRight = input.value.trim() !== "" && number >= min && number <= max;
+      const isRight = input.value.trim() !== "" && number >= min && number <= max && (unit === "GB" || Number.isInteger(number));
       input.setAttribute("aria-invalid", String(!isRight));
       if (isRight) onvalue(number);
-      else toast(`${label}: a number from ${min} to ${max}`, "bad");
+      else toast(`${label}: a ${unit === "GB" ? "" : "whole "}number from ${min} to ${max}`, "bad");
     } });
   return field(label, h("span", { class: "with-unit" }, input, h("span", { class: "muted" }, unit)), { hint: hintOf(isFixed, hint) });
 }
@@ -136,7 +136,7 @@ async function tokensCard() {
     h("p", { class: "muted" }, "For Home Assistant, scripts and everything else that is not a person. ", h("a", { href: "/api/docs/" }, "What the API can do")), form, body);
 }
 
-try {
+async function showSettings() {
   const [settings, cameras] = await Promise.all([get("settings/"), all("devices/", { ordering: "position", is_new: false })]);
   place.append(h("div", { class: "columns" },
     group("registration", "New cameras", settings.registration, drawRegistration),
@@ -144,4 +144,9 @@ try {
     group("clips", "Clips", settings.clips, (state, send, isFixed) => drawClips(state, send, isFixed, cameras)),
     group("encoder", "How video is stored", settings.encoder, drawEncoder),
     await tokensCard(), document.getElementById("people").closest("section")));
+}
+
+try {
+  if (await isAdmin()) await showSettings();
+  else place.append(notice("Only administrators may change settings.", { kind: "is-info", icon: "info" }));
 } catch (error) { place.append(notice(error.message, { kind: "is-bad" })); }

@@ -110,6 +110,5 @@ async function show() {
   }
 }
 
-if (!isOwner) document.querySelector('a[href="/settings"]')?.remove();
 await show();
 setInterval(() => { if (!document.hidden) show(); }, EVERY_MS);

@@ -44,6 +44,26 @@ def test_a_page_sends_strangers_to_the_log_in_and_back(client: Client, name: str
     assert answer["Location"] == f"/login/?next={reverse(name)}"
 
 
+def test_after_a_wrong_password_the_name_stays_and_the_password_has_the_focus(
+    client: Client, viewer: User
+) -> None:
+    def focused(text: str) -> list[str]:
+        return [tag for tag in text.split("<input")[1:] if "autofocus" in tag.split(">")[0]]
+
+    (first,) = focused(client.get("/login/").text)
+    assert 'name="username"' in first
+    answer = client.post("/login/", {"username": viewer.get_username(), "password": "wrong"})
+    (second,) = focused(answer.text)
+    assert 'name="password"' in second
+    assert f'value="{viewer.get_username()}"' in answer.text
+
+
+def test_only_who_asked_for_some_page_is_told_so_before_the_log_in(client: Client) -> None:
+    told = "Log in to go on"
+    assert told in client.get("/login/?next=/clips").text
+    assert told not in client.get("/login/?next=/").text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_is_one_shell_for_everyone_who_is_logged_in(
     client: Client, viewer: User, name: str
@@ -146,3 +166,56 @@ def test_logging_out_leads_to_the_log_in(client: Client, viewer: User) -> None:
     client.force_login(viewer)
     assert client.post("/logout/")["Location"] == "/login/"
     assert client.get("/").status_code == 302
+
+
+def test_the_api_page_sends_strangers_to_the_log_in(client: Client, viewer: User) -> None:
+    assert client.get("/api/docs/")["Location"] == "/login/?next=/api/docs/"
+    client.force_login(viewer)
+    assert client.get("/api/docs/").status_code == 200
+
+
+@pytest.mark.parametrize("is_staff", [False, True])
+def test_only_administrators_are_led_to_the_settings(
+    client: Client, viewer: User, is_staff: bool
+) -> None:
+    User.objects.update(is_staff=is_staff)
+    client.force_login(viewer)
+    assert ('href="/settings"' in client.get("/system").text) is is_staff
+    assert ('id="people"' in client.get("/settings").text) is is_staff
+
+
+def test_everybody_can_log_out_and_change_the_password_where_there_is_no_rail(
+    client: Client, viewer: User
+) -> None:
+    client.force_login(viewer)
+    card = client.get("/system").text.partition('aria-labelledby="account"')[2]
+    assert 'action="/logout/"' in card
+    assert f'href="{reverse("password")}"' in card
+
+
+def test_a_person_changes_the_own_password_and_other_browsers_are_logged_out(
+    client: Client, viewer: User
+) -> None:
+    elsewhere = Client()
+    elsewhere.force_login(viewer)
+    client.force_login(viewer)
+    new = {"new_password1": "seven herons wade", "new_password2": "seven herons wade"}
+    wrong = client.post("/password", {"old_password": "a guess", **new})
+    assert "That is not your present password." in wrong.text
+    right = {"old_password": "a viewer's password", **new}
+    unlike = client.post("/password", {**right, "new_password2": "seven herons"})
+    assert "These two are not the same." in unlike.text
+    done = client.post("/password", right, follow=True)
+    assert "Your password is changed" in done.text
+    assert client.get("/system").status_code == 200
+    assert elsewhere.get("/system").status_code == 302
+    viewer.refresh_from_db()
+    assert viewer.check_password("seven herons wade")
+
+
+def test_a_failed_log_in_is_logged_in_words_without_what_was_typed(
+    client: Client, viewer: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.post("/login/", {"username": "my secret by mistake", "password": "x"})
+    told = [record.getMessage() for record in caplog.records if record.name == "system.views"]
+    assert told == ["Somebody failed to log in from 127.0.0.1."]
