@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -81,7 +81,9 @@ def default_name(
     return f"{local}_{width}x{height}_{fps}fps_{seconds}s.{kind}"
 
 
-def publish(part: Path, wanted_name: str) -> str:
+def publish(
+    part: Path, wanted_name: str, *, is_free: Callable[[str], bool] = lambda _: True
+) -> str:
     """Gives a written file its name, or the nearest free one, and syncs both. Raises OSError.
 
     link(2) refuses to replace what is there, whoever made it in the same moment.
@@ -89,6 +91,8 @@ def publish(part: Path, wanted_name: str) -> str:
     with part.open("rb") as file:
         os.fsync(file.fileno())
     for name in _names(wanted_name):
+        if not is_free(name):
+            continue
         try:
             os.link(part, directory() / name)
         except FileExistsError:

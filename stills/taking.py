@@ -68,9 +68,9 @@ def put_in_order() -> None:
 
 def run(capture: Capture, *, token: str = "") -> None:
     """Takes one capture from its waiting row to its end; never raises for what can go wrong."""
-    part = files.part_path(capture.pk)
     try:
         capture.become(State.TAKING, started_at=timezone.now(), taken_by=_own_name())
+        part = files.part_path(capture.pk)
         limits.keep_limits()
         limits.check_free_space()
         origin = _take(capture, part)
@@ -228,7 +228,7 @@ def _publish(capture: Capture, part: Path, origin: str) -> None:
         raise CaptureError("failed", "The camera wrote an empty file.")
     width, height = _size_of(part, capture.kind) or (capture.width, capture.height)
     has_preview = _preview(capture, part)
-    name = files.publish(part, capture.wanted_name)
+    name = files.publish(part, capture.wanted_name, is_free=_has_no_row)
     try:
         with transaction.atomic():  # whoever waits for the row finds the other one right, too
             capture.become(
@@ -246,6 +246,11 @@ def _publish(capture: Capture, part: Path, origin: str) -> None:
         files.remove(capture.pk, name)
         raise
     logger.info("Capture successful: %s (%d bytes)", name, size_bytes)
+
+
+def _has_no_row(name: str) -> bool:
+    """A file may have been deleted by hand: its row still has the name."""
+    return not Capture.objects.filter(filename=name).exists()
 
 
 def _preview(capture: Capture, part: Path) -> bool:

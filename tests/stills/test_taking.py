@@ -205,9 +205,11 @@ def test_cancelling_ends_what_is_being_taken_and_leaves_nothing(camera: StandIn)
 def test_cancelling_in_the_last_moment_leaves_no_file(
     camera: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def publish(part: Path, wanted_name: str, publish: object = files.publish) -> str:
+    def publish(
+        part: Path, wanted_name: str, publish: object = files.publish, **how: object
+    ) -> str:
         services.cancel(Capture.objects.get())
-        return str(publish(part, wanted_name))  # type: ignore[operator]
+        return str(publish(part, wanted_name, **how))  # type: ignore[operator]
 
     monkeypatch.setattr(files, "publish", publish)
     capture = over(ask())
@@ -245,6 +247,25 @@ def test_what_goes_wrong_is_in_the_row_in_words(
     assert NodeCamera.objects.get().last_error == capture.contract_reason
     camera.error = None
     assert over(ask()).state == State.READY, "and the next one works"
+
+
+def test_a_directory_that_cannot_be_made_is_a_failure_in_words(
+    camera: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").touch()
+    monkeypatch.setattr(settings, "CAPTURES_DIR", tmp_path / "disk" / "captures")
+    capture = over(ask())
+    assert capture.reason.startswith("The disk refuses the file: ")
+    assert camera.orders == []
+
+
+def test_the_name_of_a_file_that_was_deleted_by_hand_is_still_taken(camera: StandIn) -> None:
+    wish = Wish("jpg", name="door")
+    first = over(services.request(wish, by="a test"))
+    files.existing(str(first.filename)).unlink()
+    second = over(services.request(wish, by="a test"))
+    assert (second.state, second.filename) == (State.READY, "door-2.jpg")
+    assert [name for name, _ in files.listed()] == ["door-2.jpg"]
 
 
 def test_an_empty_file_is_a_failure(camera: StandIn) -> None:
