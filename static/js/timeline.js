@@ -3,18 +3,19 @@
 
 import { all, get } from "./lib/api.js";
 import { openCalendar } from "./lib/calendar.js";
+import { watchCameras } from "./lib/cameras.js";
 import { announce, button, h, icon, iconButton, nothing, select, toast } from "./lib/dom.js";
 import { Tile, TileWatch } from "./lib/tile.js";
 import { DAY, HOUR, MINUTE, SECOND, clock, dayName, dayStart, isoDate, shortDay } from "./lib/time.js";
 import { Conductor } from "./timeline/conductor.js";
+import { Gaps } from "./timeline/gaps.js";
 import { Keeping } from "./timeline/keeping.js";
-import { Player } from "./timeline/player.js";
+import { FILING, Player } from "./timeline/player.js";
 import { Scrubber } from "./timeline/scrubber.js";
 
 const MOST_CAMERAS = 4;
 const SPEEDS = [0.5, 1, 2, 4, 8, 16];
 const COVERAGE_EVERY_MS = 8000;
-const CAUSES_EVERY_MS = 60000; // why there is no video changes less often than that there is
 const ADDRESS_EVERY_MS = 1000;
 
 const place = document.getElementById("timeline");
@@ -24,7 +25,9 @@ const chips = h("div", { class: "chips", role: "group", "aria-label": "Cameras, 
 const clockFace = h("time", { class: "clock" });
 const dateFace = h("span", { class: "clock-day" });
 const tiles = new TileWatch();
+const gaps = new Gaps();
 const state = { chosen: [], isLive: false, day: 0, shown: new Map() }; // shown: camera id -> Player or Tile
+const present = new Map(); // camera id -> what the list of cameras said last
 let addressAt = 0;
 let addressTimer = 0;
 
@@ -44,6 +47,9 @@ const dayButton = button("", { icon: "calendar", onclick: () => openCalendar(day
 const dayAfter = iconButton("Day after", "open", { onclick: () => goToDay(dayStart(state.day, 1)) });
 const speedSelect = select(SPEEDS.map((speed) => [speed, `${speed} ×`]), 1, { "aria-label": "Speed", onchange: (event) => setSpeed(Number(event.target.value)) });
 const filesLink = h("a", { class: "button is-quiet is-icon", "aria-label": "Files of this day", title: "Files of this day: lock, download, delete" }, icon("library"));
+
+const line = document.getElementById("topline"); // taller on touch, with larger text and over two rows
+new ResizeObserver(() => place.style.setProperty("--line-height", `${line.offsetHeight}px`)).observe(line);
 
 function drawPage() {
   place.append(chips, stage, h("div", { class: "controls" },
@@ -66,7 +72,8 @@ function drawChips() {
 
 function showControls() {
   const isToday = dayStart(Date.now()) === state.day;
-  dayButton.replaceChildren(icon("calendar"), dayName(state.day));
+  dayButton.replaceChildren(icon("calendar"), h("span", { class: "day-name" }, dayName(state.day)));
+  dayButton.title = "Choose a day";
   dayAfter.disabled = isToday;
   liveButton.classList.toggle("is-on", state.isLive);
   liveButton.setAttribute("aria-pressed", String(state.isLive));
@@ -136,29 +143,32 @@ async function readCoverage() {
   if (day !== state.day || chosen !== state.chosen) return;
   scrubber.setRows(chosen.map((id) => {
     const { spans } = devices.find((device) => device.id === id);
-    const causeOf = (ms) => causes.of(id, ms);
+    const gapAt = (ms) => gaps.at(id, ms);
+    const filing = () => filingOf(id, spans);
     const shown = state.shown.get(id);
-    if (shown instanceof Player) Object.assign(shown, { spans, causeOf });
-    return { name: cameras.find((camera) => camera.id === id).name, spans, causeOf };
+    if (shown instanceof Player) Object.assign(shown, { spans, gapAt, filing });
+    return { name: cameras.find((camera) => camera.id === id).name, spans, gapAt, filing };
   }));
-  causes.read(chosen, day).catch(() => {}); // without them a gap is shown all the same
+  lookAgain();
+  gaps.read(chosen, day).then(lookAgain, () => {}); // without them a gap is shown all the same
   state.last = Math.max(0, ...devices.map((device) => device.spans.at(-1)?.[1] ?? 0));
   state.first = Math.min(Infinity, ...devices.map((device) => device.spans[0]?.[0] ?? Infinity));
 }
 
-/** Why there are gaps: of one day, read anew when the day or a camera changes and once a minute. */
-const causes = {
-  gaps: new Map(), key: "", at: 0,
-  of(id, ms) { return this.gaps.get(id)?.find((gap) => gap.start_ms <= ms && ms < gap.end_ms)?.sentence ?? ""; },
-  async read(ids, day) {
-    const key = [day, ...ids].join();
-    if (key === this.key && performance.now() - this.at < CAUSES_EVERY_MS) return;
-    this.key = key;
-    this.at = performance.now();
-    const answers = await Promise.all(ids.map((device) => get("gaps/", { device, start_ms: day, end_ms: dayStart(day, 1) })));
-    if (key === this.key) this.gaps = new Map(ids.map((id, index) => [id, answers[index].gaps]));
-  },
-};
+/** `[[start, end], …]` of what is recorded and cannot be played yet: it is in its hour file half a minute later. */
+function filingOf(id, spans) {
+  if (state.day !== dayStart(Date.now())) return [];
+  const last = spans.at(-1)?.[1] ?? 0;
+  const found = last ? gaps.between(id, last) : [];
+  const camera = present.get(id);
+  if (camera?.presence === "streaming" && camera.is_recording) found.push([Math.max(last, state.day, Date.parse(camera.presence_since)), Date.now()]);
+  return found;
+}
+
+/** Where a player says why it has no picture, there may be a picture or a better reason now. */
+function lookAgain() {
+  for (const shown of state.shown.values()) if (shown instanceof Player) shown.lookAgain();
+}
 
 // --- moving in time
 
@@ -217,8 +227,8 @@ function setSpeed(speed) {
 
 function reachEnd() {
   showControls();
-  const isNewest = Date.now() - conductor.at < 5 * MINUTE;
-  for (const player of state.shown.values()) player.say(isNewest ? "The newest moments are still being filed. Live shows them now." : "Nothing was recorded after this");
+  const isNewest = Date.now() - conductor.at < MINUTE;
+  for (const player of state.shown.values()) player.say(isNewest || player.filing().length ? FILING : "Nothing was recorded after this");
   announce("End of what is recorded");
 }
 
@@ -278,7 +288,7 @@ document.addEventListener("keydown", (event) => {
 function usefulView() {
   const length = dayStart(state.day, 1) - state.day;
   const recorded = state.last - state.first;
-  return recorded > 0 && recorded < 2 * HOUR ? Math.max(recorded * 2, 10 * MINUTE) : length;
+  return recorded > 0 && recorded < 2 * HOUR ? Math.max(recorded * 1.25, 10 * MINUTE) : length;
 }
 
 function newestMinute() {
@@ -298,9 +308,14 @@ async function readAddress() {
   stageCameras();
   const when = Number(at) > 0 ? Number(at) : Date.now();
   await openDay(when);
-  scrubber.zoomTo(Number(params.get("view")) * SECOND || usefulView(), state.last || when);
+  const isAsked = Number(at) > 0;
+  if (!isAsked && !state.last && !state.isLive) { // nothing to play today: live says what the camera does
+    state.isLive = true;
+    stageCameras();
+  }
   // Without a moment asked for: the newest minute there is, so that the page opens with a picture.
-  const start = Number(at) > 0 ? when : newestMinute();
+  const start = isAsked ? when : newestMinute();
+  scrubber.frame(start, Number(params.get("view")) * SECOND || usefulView());
   if (state.isLive) scrubber.setAt(Date.now());
   else conductor.seek(start);
   showControls();
@@ -309,9 +324,10 @@ async function readAddress() {
 if (cameras.length) {
   drawPage();
   addEventListener("popstate", readAddress);
+  watchCameras((fresh) => { for (const camera of fresh ?? []) present.set(camera.id, camera); });
   await readAddress();
   setInterval(() => { if (!document.hidden) readCoverage().catch(() => {}); }, COVERAGE_EVERY_MS); // the line on top says when the recorder is gone
   setInterval(() => { if (state.isLive) { showTime(Date.now()); } }, SECOND);
 } else {
-  place.append(nothing("There is no camera yet. ", h("a", { href: "/" }, "Add the first one")));
+  place.append(nothing(h("p", {}, "There is no camera yet, so nothing was recorded."), h("p", {}, h("a", { class: "button is-primary", href: "/cameras/add" }, icon("plus"), "Add the first camera"))));
 }

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visitor
 from tests.stack import wait_until
@@ -119,6 +119,64 @@ def test_the_bar_says_how_long_nothing_was_recorded_and_why(visit: Any) -> None:
 
     wait_until(says_why, limit_s=15, what="the cause")
     expect(tip).to_contain_text("nothing recorded for")
+
+
+def _play_only_until(page: Page, limit_ms: int) -> None:
+    """The timeline as it is while what came after `limit_ms` is not in its hour file yet."""
+
+    def cut(route: Route) -> None:
+        answer = route.fetch()
+        document = answer.json()
+        for device in document["devices"]:
+            known = [[start, min(end, limit_ms)] for start, end in device["spans"]]
+            device["spans"] = [span for span in known if span[0] < span[1]]
+        route.fulfill(response=answer, json=document)
+
+    page.route("**/api/v1/timeline/?*", cut)
+
+
+def test_what_is_recorded_and_not_filed_yet_is_no_gap(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+
+    def long_span() -> int:
+        start, end = _spans(visitor, camera)[-1]
+        return start if end - start > 13_000 else 0
+
+    limit_ms = 2000 + wait_until(long_span, limit_s=60, what="13 s that are filed in truth")
+    _play_only_until(visitor.page, limit_ms)
+    page = _open(visitor, f"camera={camera}&at={limit_ms - 1000}&view=120")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".player-message")).to_contain_text("still being filed")
+    bar = page.get_by_role("slider", name="Time of day")
+    box = bar.bounding_box()
+    assert box is not None
+    told = set()
+    for tenth in range(10):
+        bar.hover(position={"x": box["width"] * (tenth + 0.5) / 10, "y": box["height"] - 12})
+        told.add((page.locator(".scrub-tip").text_content() or "").partition(": ")[2])
+    assert "recorded, not filed yet" in told, told
+    page.unroute_all(behavior="wait")
+    expect(page.locator(".player-message")).to_be_hidden(timeout=30_000)  # the picture, by itself
+
+
+def test_before_anything_can_be_played_the_timeline_is_live(visit: Any) -> None:
+    visitor = visit()
+    _play_only_until(visitor.page, 0)
+    page = visitor.open(f"/timeline?camera={_first_camera(visitor)}")
+    page.wait_for_selector(".stage .tile.has-picture")
+    wait_until(lambda: _query(page).get("at") == ["now"], limit_s=15, what="the address")
+    page.unroute_all(behavior="wait")
+
+
+def test_the_bar_shows_what_was_and_little_of_what_is_to_come(visit: Any) -> None:
+    visitor = visit()
+    page = _open(visitor, f"camera={_first_camera(visitor)}")
+    bar = page.get_by_role("slider", name="Time of day")
+    box = bar.bounding_box()
+    assert box is not None
+    bar.click(position={"x": box["width"] / 2, "y": box["height"] - 12})
+    assert page.locator(".stage .tile").count() == 0, "half of the bar is the future"
 
 
 def test_arrow_keys_step_and_clicking_the_bar_seeks(visit: Any) -> None:

@@ -3,11 +3,14 @@
 
 import { h, icon } from "../lib/dom.js";
 import { HOUR, MINUTE, clock } from "../lib/time.js";
+import { timesOf } from "./gaps.js";
 
 const BEFORE_MS = 5 * MINUTE; // of each playlist, so that small steps back need no new one
 const AFTER_MS = HOUR;
 const PATIENCE_MS = 8000;
 const NEAR_S = 1;
+
+export const FILING = "The newest moments are recorded and still being filed. Live shows them now.";
 
 let hlsModule;
 const loadHls = () => (hlsModule ??= import(document.body.dataset.hls));
@@ -35,10 +38,12 @@ function arrived(video, seconds) {
 
 export class Player {
   #hls = null; #window = null; #fragments = []; #spans = []; #wanted = null; #isBusy = false; #isPlaying = false; #speed = 1;
+  #missing = null; // the moment asked for, of which there is no picture
 
   constructor(camera) {
     this.camera = camera;
-    this.causeOf = () => ""; // why there is no video at a moment
+    this.gapAt = () => undefined; // why there is no video at a moment
+    this.filing = () => []; // spans that are recorded and cannot be played yet
     this.video = h("video", { muted: true, playsInline: true, preload: "auto", disablePictureInPicture: true, "aria-label": `Video of ${camera.name}` });
     this.message = h("p", { class: "player-message", hidden: true });
     this.element = h("figure", { class: "player" }, this.video, h("span", { class: "player-busy spinner" }), this.message, h("figcaption", {}, camera.name));
@@ -80,6 +85,9 @@ export class Player {
     this.#run();
   }
 
+  /** After more is known of what is recorded or why it is not: the picture, or the better reason. */
+  lookAgain() { if (this.#missing !== null && !this.#isBusy) this.seek(this.#missing); }
+
   play(speed) {
     this.#isPlaying = true;
     this.#speed = speed;
@@ -115,10 +123,11 @@ export class Player {
   async #show(ms) {
     if (!this.covers(ms)) {
       this.video.pause();
-      const cause = this.causeOf(ms);
-      this.say(ms > Date.now() ? "This has not happened yet" : `Nothing was recorded at ${clock(ms)}${cause && `: ${cause}`}`);
+      this.#missing = ms;
+      this.say(this.#whyNot(ms));
       return;
     }
+    this.#missing = null;
     this.say("");
     this.#setWaiting(true);
     const isInside = this.#window && ms >= this.#window[0] && ms < this.#window[1] && this.#mediaOf(ms) !== null;
@@ -129,6 +138,13 @@ export class Player {
       await there;
     }
     this.#setWaiting(false);
+  }
+
+  #whyNot(ms) {
+    if (ms > Date.now()) return "This has not happened yet";
+    if (this.filing().some(([start, end]) => ms >= start && ms < end)) return FILING;
+    const gap = this.gapAt(ms);
+    return `Nothing was recorded at ${clock(ms)}${gap ? ` (${timesOf(gap, ms)}): ${gap.sentence}` : ""}`;
   }
 
   async #load(ms) {

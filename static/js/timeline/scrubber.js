@@ -2,6 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { DAY, MINUTE, SECOND, clock, duration, hourMinute, weekday } from "../lib/time.js";
+import { timesOf } from "./gaps.js";
 
 const SHORTEST_VIEW = MINUTE;
 const TIP_MS = 3000;
@@ -53,7 +54,8 @@ export class Scrubber {
     this.zoomTo(length, this.#at);
   }
 
-  /** `[{name, spans: [[start, end], …], causeOf(ms)}]`, one row each; `causeOf` says why there is no video, or "". */
+  /** `[{name, spans: [[start, end], …], gapAt(ms), filing()}]`, one row each; `gapAt` knows why there is no video, or gives undefined;
+      `filing()` are spans that are recorded and cannot be played yet. */
   setRows(rows) {
     const isResized = rows.length !== this.#rows.length;
     this.#rows = rows;
@@ -68,7 +70,7 @@ export class Scrubber {
     this.bar.setAttribute("aria-valuetext", `${clock(ms)}, ${weekday(ms)}`);
     const [start, end] = this.#view;
     if (!this.isDragged && this.viewLength < this.#day[1] - this.#day[0] && (ms < start || ms > end - this.viewLength * 0.05)) {
-      this.#setView(ms - this.viewLength * 0.2, this.viewLength);
+      this.#follow(ms, this.viewLength);
     }
     this.#draw();
   }
@@ -90,6 +92,15 @@ export class Scrubber {
     this.#setView(around - kept * (around >= start && around <= end ? share : 0.5), kept);
     this.#onView(this.viewLength);
   }
+
+  /** So much time around `at`. */
+  frame(at, length) {
+    this.#follow(at, Math.min(Math.max(length, SHORTEST_VIEW), this.#day[1] - this.#day[0]));
+    this.#onView(this.viewLength);
+  }
+
+  /** Room to go on to, but of what is yet to come no more than a margin. */
+  #follow(at, length) { this.#setView(Math.min(at - length * 0.2, Date.now() - length * 0.9), length); }
 
   #setView(start, length) {
     const from = Math.min(Math.max(start, this.#day[0]), this.#day[1] - length);
@@ -171,10 +182,12 @@ export class Scrubber {
     if (at > Date.now()) return "";
     const next = row.spans.findIndex(([, end]) => end > at);
     if (next >= 0 && row.spans[next][0] <= at) return "";
+    if (row.filing().some(([start, end]) => start <= at && at < end)) return `${row.name}: recorded, not filed yet`;
+    const gap = row.gapAt(at);
+    if (gap) return `${row.name}: nothing recorded for ${duration((gap.ended_ms ?? Date.now()) - gap.began_ms)}, ${timesOf(gap, at)} · ${gap.sentence}`;
     const from = next > 0 ? row.spans[next - 1][1] : next < 0 && row.spans.length ? row.spans.at(-1)[1] : this.#day[0];
     const to = next >= 0 ? row.spans[next][0] : Math.min(this.#day[1], Date.now());
-    const cause = row.causeOf(at);
-    return `${row.name}: nothing recorded for ${duration(to - from)}${cause && ` · ${cause}`}`;
+    return `${row.name}: nothing recorded for ${duration(to - from)}`;
   }
 
   // --- drawing, at most once a screen frame
@@ -256,17 +269,19 @@ export class Scrubber {
     context.fillRect(0, top, Math.max(0, past), height);
     context.fillStyle = context.createPattern(this.#hatch, "repeat");
     context.fillRect(0, top, Math.max(0, past), height);
-    for (const [from, to] of row.spans) {
-      if (to < this.#view[0] || from > this.#view[1]) continue;
+    const fill = ([from, to], strength) => {
+      if (to < this.#view[0] || from > this.#view[1]) return;
       const left = Math.max(x(from), 0);
       const width = Math.max(Math.min(x(to), this.#width) - left, 1);
       context.fillStyle = this.#colours.surface;
       context.fillRect(left, top, width, height);
       context.fillStyle = this.#colours.accent;
-      context.globalAlpha = 0.85;
+      context.globalAlpha = strength;
       context.fillRect(left, top, width, height);
       context.globalAlpha = 1;
-    }
+    };
+    for (const span of row.spans) fill(span, 0.85);
+    for (const span of row.filing()) fill(span, 0.4);
     if (this.#rows.length > 1) {
       const width = context.measureText(row.name).width + 12;
       context.textAlign = "left";
