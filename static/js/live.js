@@ -82,13 +82,17 @@ function order(ids, isChanged = true) {
   }
 }
 
+const otherCard = () => h("section", { class: "card" }, h("h2", {}, "Add any other camera"),
+  h("p", { class: "muted" }, "One on the network is found by itself or by its address; one on USB and a Raspberry Pi's own are listed."),
+  h("p", { class: "row" }, h("a", { class: "button", href: "/cameras/add" }, icon("plus"), "Network, USB or Pi camera")));
+
 async function welcome(cameras) {
   if (isWelcoming) return;
   isWelcoming = true;
   const head = h("header", { class: "welcome-head" }, icon("camera"), h("h2", {}, "No camera yet"),
     h("p", {}, cameras.length ? "None of your cameras was seen for long. They keep their keys and come back by themselves." : "Everything is running and ready to record. Add the first camera:"));
-  const cards = await Promise.all([esp32Card(), simulatedCard({ cameras })]);
-  if (isWelcoming) place.replaceChildren(h("div", { class: "welcome" }, head, h("div", { class: "columns" }, cards)));
+  const [esp32, simulated] = await Promise.all([esp32Card(), simulatedCard({ cameras })]);
+  if (isWelcoming) place.replaceChildren(h("div", { class: "welcome" }, head, h("div", { class: "columns" }, esp32, h("div", { class: "fields" }, otherCard(), simulated))));
 }
 
 watchCameras((cameras, error) => {

@@ -11,11 +11,12 @@ import { SECOND, clock, isoDate, sinceWhen } from "./time.js";
 const AGE_SHOWN_MS = SECOND;
 const STALE_MS = 3 * SECOND;
 const STALE_STILLS_MS = 20 * SECOND; // key pictures come as rarely as the camera likes
+const REST_MS = 3 * SECOND;
 const VEILED = new Set(["asleep", "offline", "registered"]);
 let audible = null; // one tile at a time
 
 export class Tile {
-  #camera; #stream; #isSeen = false; #lastWord = ""; #lastVeil = ""; #hasPicture = false; #startedAt = 0;
+  #camera; #stream; #isSeen = false; #lastWord = ""; #lastVeil = ""; #hasPicture = false; #startedAt = 0; #restTimer = 0;
   #presence = null; // what the stream said last; the camera list is seconds behind it
 
   constructor(camera, { onFirstPicture = () => {} } = {}) {
@@ -45,6 +46,9 @@ export class Tile {
       onSize: () => { this.#fitAspect(); },
     });
     this.element.addEventListener("dblclick", (event) => { if (!event.target.closest(".button")) location.assign(this.name.href); });
+    this.element.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") this.#rest(); });
+    this.element.addEventListener("keydown", () => this.#rest());
+    this.element.addEventListener("fullscreenchange", () => this.#rest());
     this.element.addEventListener("pointerup", (event) => { if (event.pointerType === "touch") this.#touch(event); });
     this.update(camera);
   }
@@ -167,7 +171,7 @@ export class Tile {
     this.#showStill(content !== null && content[0] !== "spinner" && this.#camera.presence !== "streaming");
     if (!content) return;
     const [name, headline, text] = content;
-    this.veil.replaceChildren(name === "spinner" ? h("span", { class: "spinner" }) : icon(name), h("strong", {}, headline), h("p", {}, text));
+    this.veil.replaceChildren(name === "spinner" ? h("span", { class: "spinner" }) : icon(name), h("strong", {}, unbroken(headline)), h("p", {}, unbroken(text)));
   }
 
   /** Behind the words, so that a wall of sleeping cameras tells which is which. */
@@ -209,12 +213,24 @@ export class Tile {
     else this.element.classList.toggle("is-maximised");
   }
 
+  /** In full screen the picture is alone again once the hand has rested. */
+  #rest() {
+    clearTimeout(this.#restTimer);
+    this.element.classList.remove("is-resting");
+    if (document.fullscreenElement === this.element) this.#restTimer = setTimeout(() => this.element.classList.add("is-resting"), REST_MS);
+  }
+
   #touch(event) {
-    if (event.target.closest("a, button")) return;
+    const wasResting = this.element.classList.contains("is-resting");
+    this.#rest();
+    if (wasResting || event.target.closest("a, button")) return;
     for (const other of document.querySelectorAll(".tile.is-touched")) if (other !== this.element) other.classList.remove("is-touched");
     this.element.classList.toggle("is-touched");
   }
 }
+
+/** Narrow tiles would break Wi-Fi at its hyphen. */
+const unbroken = (text) => (text ?? "").replaceAll("Wi-Fi", "Wi\u2011Fi");
 
 /** Starts and stops tiles as they come into sight, and keeps their words fresh. */
 export class TileWatch {
