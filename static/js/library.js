@@ -29,9 +29,8 @@ function drawFilter({ day, camera }) {
   const pick = button(dayName(day), { icon: "calendar", onclick: () => openCalendar(pick, { day, deviceIds: camera ? [Number(camera)] : cameras.map((one) => one.id), onPick: (chosen) => go({ day: chosen }) }) });
   filter.replaceChildren(
     select([["", "All cameras"], ...cameras.map((one) => [one.id, one.name])], camera, { "aria-label": "Camera", onchange: (event) => go({ camera: event.target.value }) }),
-    iconButton("Day before", "back", { onclick: () => go({ day: dayStart(day, -1) }) }),
-    pick,
-    iconButton("Day after", "open", { disabled: day >= today, onclick: () => go({ day: dayStart(day, 1) }) }));
+    h("span", { class: "row" }, iconButton("Day before", "back", { onclick: () => go({ day: dayStart(day, -1) }) }),
+      pick, iconButton("Day after", "open", { disabled: day >= today, onclick: () => go({ day: dayStart(day, 1) }) })));
 }
 
 function row(recording) {
@@ -84,7 +83,7 @@ function group(id, recordings) {
   const time = recordings.reduce((sum, one) => sum + one.duration_ms, 0);
   return h("section", { class: "card is-flush" },
     h("div", { class: "card-head spread" }, h("h2", {}, nameOf(id)), h("span", { class: "muted small" }, `${duration(time)} of video, ${bytes(size)}`)),
-    h("table", { class: "table is-cards" },
+    h("table", { class: "table is-cards is-files" },
       h("thead", { class: "unseen" }, h("tr", {}, ["Time", "Video", "Size", "Picture", "Actions"].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, recordings.map(row))));
 }
