@@ -48,7 +48,7 @@ function draw(cameras) {
   const sections = [
     active.length && table(active.length === 1 ? "1 camera" : `${active.length} cameras`, active),
     inactive.length && table("Not seen for long", inactive),
-    !cameras.length && h("section", { class: "card" }, nothing("No camera yet. ", isOperator && addLink())),
+    !cameras.length && h("section", { class: "card" }, isOperator ? nothing("No camera yet. ", addLink()) : nothing("No camera is shared with you. An administrator can do that.")),
   ].filter(Boolean);
   redraw(place, h("div", { class: "fields" }, requests.element, sections, nodes));
 }

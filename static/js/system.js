@@ -1,22 +1,26 @@
 // System: is it recording, for how long does it fit, what was deleted, what runs, what went wrong.
 
-import { get, isAdmin } from "./lib/api.js";
+import { get, isAdmin, mayOperate } from "./lib/api.js";
 import { h, isSelectedIn, notice, nothing, redraw, s, toast } from "./lib/dom.js";
 import { ago, bytes, duration, exact, sinceWhen } from "./lib/time.js";
 
 const EVERY_MS = 5000;
+const CLOCK_NEWS_MS = 5000;
 const REASONS = { age: "older than the days to keep", bytes: "over the storage limit", free_space: "the disk was nearly full", person: "deleted by a person", missing: "the file was gone" };
 const PROCESS_WORDS = {
   valkey: "Messages between the processes", web: "Cameras, pages and live pictures",
   worker: "Makes the hour files", beat: "Starts what is due", discovery: "Lets cameras find the recorder", cameras: "Simulated cameras", simulated: "Simulated cameras", capture: "Fetches network, USB and Pi cameras",
 };
 
+const NOT_SHARED = "No camera is shared with you. An administrator can do that.";
+
 const place = document.getElementById("system");
 const isOwner = await isAdmin();
+const isOperator = await mayOperate(); // nobody else is told about processes and errors
 let names = new Map();
 
 const verdict = (facts) => h("section", { class: `verdict ${facts.is_recording ? "" : "is-not"}`, role: "status" },
-  h("span", { class: "mark" }), h("div", {}, facts.sentence));
+  h("span", { class: "mark" }), h("div", {}, facts.cameras.length || isOperator ? facts.sentence : NOT_SHARED));
 
 function diskCard({ disk }) {
   const other = disk.total_bytes - disk.free_bytes - disk.recordings_bytes - disk.spool_bytes;
@@ -49,7 +53,7 @@ function camerasCard({ cameras }) {
   return h("section", { class: "card is-flush" }, h("div", { class: "card-head" }, h("h2", {}, "What is recorded, and how long it fits")),
     rows.length ? h("table", { class: "table is-cards" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Camera"), h("th", { scope: "col" }, "State"), ...["Kept", "Grows by", "Room for"].map((text) => h("th", { scope: "col", class: "number" }, text)))),
-      h("tbody", {}, rows)) : nothing("No camera yet. ", h("a", { href: "/" }, "Add the first one")));
+      h("tbody", {}, rows)) : isOperator ? nothing("No camera yet. ", h("a", { href: "/cameras/add" }, "Add the first one")) : nothing(NOT_SHARED));
 }
 
 function processesCard({ processes, now_ms: now }) {
@@ -80,12 +84,20 @@ function hourOf(path) {
   return date ? `${date} ${hour}:00` : path;
 }
 
+/** Recordings carry the recorder's time, so a clock that is wrong has to be seen. */
+function clockWords(now) {
+  const ahead = now - Date.now();
+  if (Math.abs(ahead) < CLOCK_NEWS_MS) return `${exact(now)}, as on this device`;
+  return h("span", { class: "state is-attention" }, `${exact(now)}, ${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} this device`);
+}
+
 function aboutCard(facts) {
   const { certificate } = facts;
   const left = certificate?.days_left;
   return h("section", { class: "card" }, h("h2", {}, "This recorder"),
     h("dl", { class: "facts" },
       h("dt", {}, "Version"), h("dd", {}, facts.version),
+      h("dt", {}, "Clock"), h("dd", {}, clockWords(facts.now_ms)),
       h("dt", {}, "Addresses"), h("dd", {}, (facts.addresses ?? []).map((address) => h("div", {}, h("a", { href: address }, address)))),
       h("dt", {}, "Certificate"), h("dd", {}, certificate ? `valid for ${left} more days, until ${exact(Date.parse(certificate.not_after))}` : "not known"),
       certificate?.sha256 && [h("dt", {}, "Fingerprint"), h("dd", { class: "mono" }, certificate.sha256)],
@@ -99,10 +111,10 @@ async function show() {
     if (isSelectedIn(place)) return;
     names = new Map(facts.cameras.map((camera) => [camera.id, camera.name]));
     const scrolled = [...place.querySelectorAll(".scroll")].map((list) => list.scrollTop);
-    redraw(place, verdict(facts), h("div", { class: "columns" }, diskCard(facts), aboutCard(facts)), camerasCard(facts), processesCard(facts),
+    redraw(place, verdict(facts), h("div", { class: "columns" }, diskCard(facts), aboutCard(facts)), camerasCard(facts), ...(isOperator ? [processesCard(facts)] : []),
       h("div", { class: "columns" },
         logCard("Last deleted", deletionItems(facts), "Nothing has been deleted."),
-        logCard("Last warnings and errors", (facts.errors ?? []).map((one) => [one.at_ms, one.message]), "No errors.")));
+        isOperator && logCard("Last warnings and errors", (facts.errors ?? []).map((one) => [one.at_ms, one.message]), "No errors.")));
     place.querySelectorAll(".scroll").forEach((list, index) => { list.scrollTop = scrolled[index] ?? 0; });
   } catch (error) {
     if (place.childElementCount) toast(error.message, "bad");

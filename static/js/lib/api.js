@@ -14,7 +14,7 @@ export class ApiError extends Error {
 const csrfToken = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 
 /** What the framework says of a value, which needs the field's name to be understood; sentences of ours do not. */
-const OF_A_VALUE = /^(This |Ensure |A valid |Not a valid |Expected |Invalid |Incorrect |"|“)/;
+const OF_A_VALUE = /^(This (field|value|list) |Ensure th|A valid |Not a valid |Expected |Invalid |"|“)/;
 
 /** DRF answers `{"detail": …}` or `{"field": ["…"]}`, possibly nested; both become one sentence. */
 function sentenceOf(body) {

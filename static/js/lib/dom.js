@@ -83,6 +83,8 @@ export function toast(text, kind = "good", { action, forMs = kind === "bad" ? 90
   const item = h("div", { class: `toast is-${kind}` }, icon(kind === "bad" ? "attention" : "check"), h("span", { class: "toast-text" }, text),
     action && button(action[0], { onclick: () => { item.remove(); action[1](); } }));
   const box = toastBox();
+  const same = [...box.querySelectorAll(".toast:not(.is-staying)")].find((one) => one.className === item.className && one.textContent === item.textContent);
+  same?.remove(); // said again, not twice
   box.append(item);
   const passing = box.querySelectorAll(".toast:not(.is-staying)");
   if (passing.length > 3) passing[0].remove();
