@@ -8,6 +8,7 @@ twenty minutes; one that fails twice fails.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,10 @@ CACHE = Path(".pytest_cache/v/cache/lastfailed")
 
 def main(arguments: list[str]) -> int:
     pytest = [sys.executable, "-m", "pytest"]
+    # Some two hundred processes start; without compiled files each would compile all of Roost.
+    env = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     CACHE.unlink(missing_ok=True)
-    code = subprocess.run([*pytest, "-n", "2", *arguments], check=False).returncode
+    code = subprocess.run([*pytest, "-n", "2", *arguments], check=False, env=env).returncode
     if code != FAILED:
         return code
     failed = sorted(json.loads(CACHE.read_text())) if CACHE.exists() else []
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
         flush=True,
     )
     again = [*pytest, "-n", "0", "-p", "no:randomly", "-v", *failed]
-    return subprocess.run(again, check=False).returncode
+    return subprocess.run(again, check=False, env=env).returncode
 
 
 def is_an_accident(failed: list[str]) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from tests import lanes, run
 
@@ -86,3 +90,20 @@ def test_a_shared_recorder_that_did_not_start_is_one_accident() -> None:
     assert run.is_an_accident(browser + PLAIN)
     assert not run.is_an_accident(many)
     assert not run.is_an_accident([])
+
+
+def test_a_run_keeps_what_it_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever started it; and every process of a recorder inherits that."""
+    seen: list[dict[str, str]] = []
+
+    def started(_: list[str], *, check: bool, env: dict[str, str]) -> SimpleNamespace:
+        assert not check
+        seen.append(env)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(run, "CACHE", tmp_path / "none")
+    monkeypatch.setattr(subprocess, "run", started)
+    assert run.main([]) == 0
+    assert ["PYTHONDONTWRITEBYTECODE" in env for env in seen] == [False]
+    assert seen[0]["PATH"]
