@@ -6,6 +6,7 @@ Import it from capture.server only: Twisted's reactor has to be chosen first.
 from __future__ import annotations
 
 import asyncio
+import resource
 from typing import Any
 
 from daphne import http_protocol
@@ -18,7 +19,16 @@ from capture.refusals import TOO_LARGE, too_large
 HEADER_SECONDS = 15.0  # for a request's head, the TLS handshake included
 BODY_SECONDS = 120.0
 IDLE_SECONDS = 60.0  # between two requests of one connection
+MAX_DESCRIPTORS = 2048  # a connection costs about 50 KB
 LINGER_SECONDS = 2.0  # for the client to read the 413 before the connection is cut
+
+
+def most_descriptors() -> int:
+    """From this descriptor on, connections are cut: recordings need some, too. The kernel gives the
+    lowest that is free, so the number of a new one tells how many are open.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_DESCRIPTORS if soft < 0 else min(soft * 3 // 4, MAX_DESCRIPTORS)
 
 
 class Channel(http.HTTPChannel):  # type: ignore[misc]
@@ -33,7 +43,15 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
 
     def connectionMade(self) -> None:  # noqa: N802
         super().connectionMade()
+        if self._is_one_too_many():
+            self.transport.abortConnection()
+            return
         self._restart_deadline(HEADER_SECONDS)
+
+    def _is_one_too_many(self) -> bool:
+        """This machine's own always come in: the supervisor's, the agent's, a proxy's."""
+        is_own = self.transport.getPeer().host == self.transport.getHost().host
+        return not is_own and self.transport.fileno() >= most_descriptors()
 
     def allHeadersReceived(self) -> None:  # noqa: N802
         self._restart_deadline(BODY_SECONDS)

@@ -31,7 +31,7 @@ def post(path: str, *headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-# --- floods of control frames -----------------------------------------------------------------------
+# --- floods ---------------------------------------------------------------------------------------
 
 # In a process of its own: whoever imports Daphne's server has chosen Twisted's reactor for good.
 PINGED = """
@@ -64,6 +64,33 @@ def test_pings_of_a_peer_that_reads_no_answers_pile_up_nowhere() -> None:
         [sys.executable, "-c", PINGED], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "ac\n", done.stderr
+
+
+CONNECTED = """
+import resource
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+from types import SimpleNamespace as Thing
+import daphne.server
+from capture.http_connection import Channel
+
+def is_cut(descriptor, peer):
+    channel = Channel.__new__(Channel)
+    host = lambda address: lambda: Thing(host=address)
+    channel.transport = Thing(
+        fileno=lambda: descriptor, getPeer=host(peer), getHost=host("192.168.1.2")
+    )
+    return channel._is_one_too_many()
+
+print(is_cut(74, "192.168.1.9"), is_cut(75, "192.168.1.9"), is_cut(75, "192.168.1.2"))
+"""
+
+
+def test_connections_of_strangers_leave_descriptors_for_recordings() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CONNECTED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "False True False\n", done.stderr
 
 
 # --- bodies -----------------------------------------------------------------------------------------
