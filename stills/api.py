@@ -314,6 +314,7 @@ def _own_camera(request: Request) -> dict[str, Any]:
         "last_capture_at": row.last_capture_at if row else None,
         "last_error": row.last_error if row else "",
         "device": device.pk if device and is_shown else None,
+        "room_mb": {"captures": settings.NVR.captures_mb, "raw": settings.NVR.node_storage_mb},
     }
     return dict(OwnCameraSerializer(facts).data)
 

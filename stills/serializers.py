@@ -149,6 +149,13 @@ class CheckSerializer(serializers.Serializer[Any]):
     advice = serializers.CharField(help_text='what to do; "" where nothing is to be done')
 
 
+class RoomSerializer(serializers.Serializer[Any]):
+    """How much may lie on disk before the oldest go, in MB."""
+
+    captures = serializers.IntegerField(help_text="NVR_CAPTURES_MB")
+    raw = serializers.IntegerField(help_text="raw pictures: NVR_NODE_STORAGE_MB")
+
+
 class OwnCameraSerializer(serializers.Serializer[Any]):
     """This machine's camera as it was last seen."""
 
@@ -166,3 +173,4 @@ class OwnCameraSerializer(serializers.Serializer[Any]):
     device = serializers.IntegerField(
         allow_null=True, help_text="the camera of the list that streams what this one sees"
     )
+    room_mb = RoomSerializer()

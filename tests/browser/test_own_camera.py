@@ -42,6 +42,7 @@ def test_the_self_test_says_what_is_there_and_looks_again(visit: Any) -> None:
     expect(page.get_by_role("heading", name=OWN)).to_be_focused()
     expect(page.get_by_text("FFmpeg is installed.")).to_be_visible()
     expect(page.get_by_text("NVR_CAMERA=simulated")).to_be_visible()
+    expect(page.get_by_text("5,000 MB, then the oldest go (NVR_CAPTURES_MB)")).to_be_visible()
     before = visitor.api("GET", "camera/")["looked_at"]
     page.get_by_role("button", name="Look again").click()
     expect(page.get_by_role("button", name="Looking…")).to_be_disabled()

@@ -46,6 +46,7 @@ def test_before_the_first_look_it_says_that_nobody_looked(operator: Client) -> N
         "is_there": False, "is_busy": False,
         "sentence": "Nobody has looked yet whether this machine has a camera.", "cameras": [],
         "checks": [], "looked_at": None, "last_capture_at": None, "last_error": "", "device": None,
+        "room_mb": {"captures": 5000, "raw": 1000},
     }  # fmt: skip
 
 

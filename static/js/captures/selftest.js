@@ -88,6 +88,7 @@ export class SelfTest {
         own.device && ["Streams as", h("a", { href: `/cameras/${own.device}` }, "a camera of the list")],
         ["Setting", h("code", {}, `NVR_CAMERA=${own.setting}`)],
         ["Machine", own.node_id],
+        ...(own.room_mb ? [room("Captures may take", own.room_mb.captures, "NVR_CAPTURES_MB"), room("Raw pictures", own.room_mb.raw, "NVR_NODE_STORAGE_MB")] : []),
         own.looked_at && ["Looked", timeOf(own.looked_at)],
         own.last_capture_at && ["Last capture", timeOf(own.last_capture_at)],
         own.last_error && ["Last trouble", own.last_error],
@@ -103,6 +104,9 @@ export class SelfTest {
 }
 
 const timeOf = (iso) => h("time", { title: exact(Date.parse(iso)), dateTime: iso }, ago(Date.parse(iso)));
+
+/** How much is kept before the oldest go; a variable decides it, which is named. */
+const room = (what, megabytes, variable) => [what, h("span", {}, `${megabytes.toLocaleString("en")} MB, then the oldest go (`, h("code", {}, variable), ")")];
 
 const spaced = (name) => name.replace(/(\d)x(\d)/, "$1 × $2");
 
