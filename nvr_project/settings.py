@@ -350,6 +350,8 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "capture.access": {"filters": ["without_probes"]},
         "django.channels.server": {"level": "WARNING"},
+        # Every answer 4xx is a warning to it; capture.access has them, and no fault of the recorder's is in them.
+        "django.request": {"level": "ERROR"},
         # Its words are for the journal; the system page gets ours (system.views.LogIn).
         "axes": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
     },
