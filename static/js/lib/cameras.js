@@ -109,8 +109,9 @@ export function worstOf(cameras) {
   }
   const missing = cameras.filter((camera) => !isPending(camera) && isMissing(camera));
   if (missing.length) {
+    const since = sinceWhen(Math.min(...missing.map((c) => Date.parse(c.presence_since))));
     return { isBad: false, href: href(missing), key: "",
-      text: named(missing, (c) => `${c.name} went to sleep and is missing since`, (n) => `${n} cameras went to sleep and are missing since`) };
+      text: named(missing, (c) => `${c.name} went to sleep and is missing since ${since}`, (n) => `${n} cameras went to sleep and are missing, the first since ${since}`) };
   }
   if (waiting.length) {
     return { isBad: false, href: href(waiting), key: "", text: named(waiting, (c) => `${c.name} waits for approval`, (n) => `${n} cameras wait for approval`) };
