@@ -113,7 +113,7 @@ function chosen() {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, select, textarea, [popover], dialog") || event.ctrlKey || event.metaKey) return;
+  if (event.target.closest("input, select, textarea, [popover]") || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey) return;
   const tile = chosen();
   if (/^[1-9]$/.test(event.key)) grid.children[event.key - 1]?.querySelector(".tile-name").focus();
   else if (event.key === "f" && tile) tile.toggleFullScreen();

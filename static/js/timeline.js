@@ -276,7 +276,7 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const isOwn = event.target.closest("select, input, [popover], dialog") || (event.key === " " && event.target.closest("button, a"));
+  const isOwn = event.target.closest("select, input, [popover]") || document.querySelector("dialog[open]") || (event.key === " " && event.target.closest("button, a"));
   if (isOwn || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
   event.preventDefault();
   KEYS[event.key](event);

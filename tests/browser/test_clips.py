@@ -210,6 +210,22 @@ def test_a_deleted_clip_comes_back_by_undo_and_goes_for_good_without(visit: Any)
     wait_until(is_gone, limit_s=10, what="deleted")
 
 
+def test_keys_reach_the_dialog_over_a_clip_and_not_the_clip(visit: Any) -> None:
+    visitor = visit()
+    clip = _ready(visitor, name="Below a dialog")
+    page = visitor.open(f"/clips/{clip['id']}")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Make a link").click()
+    expect(page.locator(".dialog .copy code")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_focused()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Escape")
+    expect(page.locator(".dialog")).to_have_count(0)
+    expect(page.locator(".viewer")).to_be_visible()
+    expect(page.get_by_role("heading", name="Below a dialog")).to_be_visible()
+
+
 def test_a_link_shows_one_clip_to_a_stranger_until_it_is_taken_back(
     visit: Any, chromium: Browser
 ) -> None:

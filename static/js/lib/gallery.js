@@ -287,7 +287,7 @@ export class Gallery {
   }
 
   #key(event) {
-    if (event.target.closest("input, textarea, select, dialog, [popover]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, [popover]") || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (this.viewer.item) { this.viewer.key(event); return; }
     if (this.page.hidden) return;
     const card = this.#cards.get(document.activeElement?.closest?.(".shot")?.dataset.shot);

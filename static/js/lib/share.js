@@ -29,6 +29,7 @@ export function openShare(clip, { isAtOnce = false } = {}) {
       await showAll();
     } catch (error) { made.replaceChildren(notice(error.message, { kind: "is-bad" })); }
     create.disabled = false;
+    if (!box.contains(document.activeElement)) (made.querySelector("button") ?? create).focus(); // a disabled button loses the focus
   }
 
   async function offer(url) {
