@@ -59,6 +59,7 @@ class Child:
         self.restarts = 0
         self.last_exit: int | None = None
         self.last_error = ""
+        self._silence = ""  # why it was ended: it did not answer
         self.started_ms = 0
         self.ready = asyncio.Event()  # set at its first readiness, for ever
         self.gave_up = asyncio.Event()
@@ -155,7 +156,7 @@ class Child:
 
     async def _run_once(self) -> None:
         self.state = State.STARTING
-        self._last_line = ""
+        self._last_line = self._silence = ""
         try:
             if self.role.before_start:
                 self.role.before_start(self._failures)
@@ -177,7 +178,7 @@ class Child:
         await asyncio.wait([reading], timeout=0.5)
         reading.cancel()
         self._process = None
-        self.last_error = _in_words(self.last_exit, self._last_line)
+        self.last_error = self._silence or _in_words(self.last_exit, self._last_line)
 
     async def _spawn(self) -> tuple[Process, int]:
         """The process and the end of the pipe that its output comes out of.
@@ -253,6 +254,7 @@ class Child:
                 is_over = time.monotonic() - began > START_LIMIT_S
                 if is_over if is_starting else missed >= MISSED_PROBES:
                     self._output.complain(f"{self.role.name} does not answer: {error}")
+                    self._silence = f"it did not answer ({error}) and was ended"
                     await self._end(process, grace_s=3)
                     return
                 continue

@@ -103,6 +103,7 @@ async def test_one_that_freezes_is_killed_and_replaced(make: Make, tmp_path: Pat
     assert old is not None
     os.kill(old, signal.SIGSTOP)
     await until(lambda: one.state is State.RUNNING and one.pid not in (None, old))
+    assert one.last_error.startswith("it did not answer (last sign of life")
     assert one.restarts >= 1
 
 
