@@ -26,11 +26,7 @@ from tests.end_to_end import scene
 from tests.instruments import canary, counting, stall
 from tests.stack import Stack, wait_until
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.xdist_group("end_to_end"),
-    pytest.mark.timeout(150),
-]
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module")

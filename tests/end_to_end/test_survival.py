@@ -11,11 +11,7 @@ import pytest
 from tests.end_to_end import scene
 from tests.stack import Stack, wait_until
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.xdist_group("end_to_end"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.stack
 
 FPS = 10
 MAX_LOST_MS = 2_000  # what the README promises for a killed process
