@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,8 @@ PHONE = {"width": 390, "height": 844}
 GAP_S = 8.0  # longer than the 5 s at which coverage is split
 CAMERAS = 4
 DAY_MS = 24 * 3600 * 1000
+# Where it is noon now: recorder and browser live there, so no test meets a midnight.
+NOON_ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
 VIDEO_LIMIT_S = 120
 
 
@@ -124,8 +127,8 @@ def chromium() -> Iterator[Browser]:
 
 def new_visitor(browser: Browser, url: str, **options: Any) -> Visitor:
     """A window that is not logged in yet; options are Playwright's for a context."""
-    settings = {"viewport": DESK, "color_scheme": "dark", "ignore_https_errors": True, **options}
-    context = browser.new_context(**settings)
+    settings = {"viewport": DESK, "color_scheme": "dark", "ignore_https_errors": True}
+    context = browser.new_context(**{**settings, "timezone_id": NOON_ZONE, **options})
     context.set_default_timeout(20_000)
     expect.set_options(timeout=15_000)  # two cores, shared with encoders and other tests
     visitor = Visitor(context, context.new_page(), url)
@@ -148,7 +151,7 @@ def recorder(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
     simulated camera of this machine, for captures.
     """
     tmp = tmp_path_factory.mktemp("recorder")
-    env = {"NVR_SEGMENT_SECONDS": "4", "NVR_CAMERA": "simulated"}
+    env = {"NVR_SEGMENT_SECONDS": "4", "NVR_CAMERA": "simulated", "TZ": NOON_ZONE}
     with Stack(tmp, env=env) as stack:
         visitor = new_visitor(chromium, stack.url)
         log_in(visitor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,7 +21,8 @@ def _query(page: Page) -> dict[str, list[str]]:
 
 
 def _at(page: Page) -> int:
-    """The playhead, as the slider says it to assistive technology, epoch ms."""
+    """The playhead, as the slider says it to assistive technology, epoch ms. It is about noon: the
+    day that is shown is the one that the browser has."""
     seconds = int(
         page.get_by_role("slider", name="Time of day").get_attribute("aria-valuenow") or 0
     )
@@ -49,6 +51,14 @@ def _open(visitor: Visitor, query: str) -> Page:
     page.wait_for_selector("video")
     wait_until(lambda: _has_picture(page), limit_s=20, what="a picture")
     return page
+
+
+def test_it_is_about_noon_for_the_browser_and_for_the_recorder(visit: Any) -> None:
+    visitor = visit()
+    assert visitor.page.evaluate("new Date().getHours()") in range(12, 24)
+    camera = _first_camera(visitor)
+    newest = visitor.api("GET", f"recordings/?device={camera}")["results"][0]
+    assert newest["hour"] in range(12, 24)
 
 
 def test_it_opens_with_the_newest_minute_and_plays(visit: Any) -> None:
@@ -118,7 +128,46 @@ def test_the_bar_says_how_long_nothing_was_recorded_and_why(visit: Any) -> None:
         return "Not connected" in text or "Its simulator was stopped" in text
 
     wait_until(says_why, limit_s=15, what="the cause")
-    expect(tip).to_contain_text("nothing recorded for")
+    expect(tip).to_contain_text(
+        re.compile(r"nothing recorded for .*, from [\d:]{8} to [\d:]{8} · ")
+    )
+
+
+def _tell(page: Page, gap: dict[str, Any]) -> None:
+    page.route("**/api/v1/gaps/?*", lambda route: route.fulfill(json={"gaps": [gap]}))
+
+
+def test_a_gap_over_midnight_is_told_whole_and_of_a_lasting_one_since_when(visit: Any) -> None:
+    visitor = visit()
+    camera = _first_camera(visitor)
+    before, after = _spans(visitor, camera)[:2]
+    noon = visitor.page.evaluate("new Date(2025, 10, 19, 12).getTime()")
+    told = {
+        "start_ms": before[1],
+        "end_ms": after[0],
+        "cause": "power",
+        "sentence": "It lost its power",
+    }
+    for ended_ms, times in [
+        (None, "since Wed,? 19 Nov 12:00:00"),
+        (after[0], r"from Wed,? 19 Nov 12:00:00 to [\d:]{8}"),
+    ]:
+        gap = {**told, "began_ms": noon, "ended_ms": ended_ms}
+        _tell(visitor.page, gap)
+        page = _open(visitor, f"camera={camera}&at={before[1] - 7000}")
+        said = re.compile(rf"Nothing was recorded at [\d:]{{8}} \({times}\): It lost its power")
+
+        def says_when(page: Page = page, said: re.Pattern[str] = said) -> bool:
+            message = page.locator(".player-message")
+            page.keyboard.press("ArrowRight")
+            expect(message).to_contain_text("Nothing was recorded at")
+            is_said = said.search(message.text_content() or "") is not None
+            page.keyboard.press("ArrowLeft")
+            expect(message).to_be_hidden()
+            return is_said
+
+        wait_until(says_when, limit_s=20, what=times)
+        page.unroute("**/api/v1/gaps/?*")
 
 
 def _play_only_until(page: Page, limit_ms: int) -> None:
