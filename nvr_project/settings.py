@@ -120,7 +120,9 @@ _sqlite_options: dict[str, Any] = {
 
 def _database() -> dict[str, Any]:
     if NVR.database_url:
-        config: dict[str, Any] = dict(dj_database_url.parse(NVR.database_url, conn_max_age=60))
+        # Asked before it is used again: a server that was started anew has cut it off.
+        parsed = dj_database_url.parse(NVR.database_url, conn_max_age=60, conn_health_checks=True)
+        config: dict[str, Any] = dict(parsed)
     else:
         config = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "roost.sqlite3"}
     if config["ENGINE"].endswith("sqlite3"):

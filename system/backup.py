@@ -7,6 +7,7 @@ is kept in `before-restore-…` until somebody deletes it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
@@ -78,8 +80,13 @@ def _copy_database(scratch: Path) -> Path:
         copy_sqlite(Path(settings.DATABASES["default"]["NAME"]), copy)
         return copy
     copy = scratch / "database.dump"
-    _postgres("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={copy}")
+    dump_postgres(copy)
     return copy
+
+
+def dump_postgres(target: Path) -> None:
+    """By PostgreSQL's own program, which sees one moment, too. Raises BackupFailed."""
+    _postgres("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={target}")
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
@@ -97,8 +104,11 @@ def copy_sqlite(source: Path, target: Path) -> None:
         raise BackupFailed(f"The database cannot be copied: {error}.") from error
 
 
-def _postgres(program: str, *arguments: str) -> None:
-    """PostgreSQL's own programs; the password goes by the environment, which others cannot read."""
+def _postgres(program: str, *arguments: str) -> str:
+    """What one of PostgreSQL's own programs printed. Raises BackupFailed.
+
+    The password goes by the environment, which others cannot read.
+    """
     about: dict[str, Any] = settings.DATABASES["default"]
     own = {
         "PGHOST": about.get("HOST"),
@@ -127,6 +137,7 @@ def _postgres(program: str, *arguments: str) -> None:
     if done.returncode:
         said = redact(" ".join(done.stderr.decode(errors="replace").split()))[:500]
         raise BackupFailed(f"{program} failed: {said}")
+    return done.stdout.decode(errors="replace")
 
 
 # --- putting one back ---------------------------------------------------------------------------
@@ -155,6 +166,8 @@ def _restore(source: IO[bytes], data_dir: Path) -> Restored:
         reader.extract(scratch)
         if manifest.database == "database.sqlite3":
             _check_sqlite(scratch / manifest.database)
+        else:
+            check_postgres(scratch / manifest.database)
         return Restored(
             version=manifest.version,
             made_at_ms=manifest.made_at_ms,
@@ -189,6 +202,25 @@ def _check_sqlite(path: Path) -> None:
             applied = set(database.execute("SELECT app, name FROM django_migrations"))
     except sqlite3.Error as error:
         raise BackupFailed(f"The database in the back-up cannot be used: {error}.") from error
+    _check_version(applied)
+
+
+def check_postgres(dump: Path) -> None:
+    """Whole, as far as PostgreSQL's own program reads it, and of no newer program."""
+    options = ("--data-only", "--table=django_migrations", "--file=-")
+    lines = iter(_postgres("pg_restore", *options, str(dump)).splitlines())
+    header = next((line for line in lines if line.startswith("COPY ")), "")
+    if not header:
+        raise BackupFailed("The database in the back-up is no recorder's.")
+    columns = [name.strip() for name in header.partition("(")[2].partition(")")[0].split(",")]
+    rows = (
+        dict(zip(columns, line.split("\t"), strict=True))
+        for line in itertools.takewhile(lambda line: line != "\\.", lines)
+    )
+    _check_version({(row["app"], row["name"]) for row in rows})
+
+
+def _check_version(applied: set[tuple[str, str]]) -> None:
     known = MigrationLoader(None).disk_migrations.keys()
     own_apps = {app for app, _ in known}
     if newer := sorted(f"{app} {name}" for app, name in applied - known if app in own_apps):
@@ -208,12 +240,8 @@ def _swap(scratch: Path, data_dir: Path, manifest: archive.Manifest) -> Path:
                 Path(f"{path}{end}").rename(replaced / f"{path.name}{end}")
         (scratch / manifest.database).rename(path)
     else:
-        before = replaced / manifest.database
-        with contextlib.suppress(BackupFailed):  # an empty server has nothing to keep
-            _postgres("pg_dump", "--format=custom", f"--file={before}")
-        options = ("--clean", "--if-exists", "--no-owner", "--no-privileges")
-        whole = ("--single-transaction", "--exit-on-error", f"--dbname={_postgres_name()}")
-        _postgres("pg_restore", *options, *whole, str(scratch / manifest.database))
+        _postgres("pg_dump", "--format=custom", f"--file={replaced / manifest.database}")
+        _replace_postgres(scratch / manifest.database, scratch)
     if (scratch / archive.SETTINGS).exists():
         (scratch / archive.SETTINGS).replace(data_dir / RESTORED_SETTINGS)
     for path in sorted((scratch / "data").iterdir()) if (scratch / "data").is_dir() else ():
@@ -238,5 +266,35 @@ def _merge(source: Path, target: Path) -> None:
             path.rename(place)
 
 
-def _postgres_name() -> str:
-    return str(settings.DATABASES["default"]["NAME"])
+def _replace_postgres(dump: Path, scratch: Path) -> None:
+    """In one transaction.
+
+    Our tables that the dump does not know go first: of a version newer than the back-up, they
+    would hold on to what is replaced, and be in the way when the database is brought up to date.
+    """
+    away, script = scratch / "away.sql", scratch / "restore.sql"
+    away.write_text(
+        "".join(
+            f"DROP TABLE IF EXISTS {connection.ops.quote_name(table)} CASCADE;\n"
+            for table in _own_tables()
+        )
+    )
+    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges")
+    _postgres("pg_restore", *options, f"--file={script}", str(dump))
+    whole = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
+    _postgres("psql", *whole, f"--file={away}", f"--file={script}")
+
+
+def _own_tables() -> list[str]:
+    """Also those of a newer version, which no model here knows: by the app's name."""
+    prefixes = tuple(
+        f"{app.label}_"
+        for app in apps.get_app_configs()
+        if Path(app.path).resolve().parent == settings.BASE_DIR
+    )
+    try:
+        there = connection.introspection.table_names()
+        models = set(connection.introspection.django_table_names())
+    finally:
+        connection.close()
+    return [name for name in there if name in models or name.startswith(prefixes)]

@@ -2,6 +2,9 @@
 
 pytest-django imports the settings before any conftest, so this module is where the environment
 is put in order. Processes that a test starts use the real `nvr_project.settings` (conftest).
+
+NVR_TEST_DATABASE_URL=postgres://… has the tests use that server in SQLite's place; its user must be
+allowed to create databases.
 """
 
 import atexit
@@ -9,6 +12,8 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+
+import dj_database_url
 
 for _name in list(os.environ):
     if _name.startswith("NVR_TEST_"):  # asks for a longer test, and is no setting
@@ -57,6 +62,8 @@ DATABASES = {
         "TEST": {"NAME": str(DATA_DIR / "test.sqlite3")},  # a file: threads must share it
     }
 }
+if _url := os.environ.get("NVR_TEST_DATABASE_URL"):
+    DATABASES = {"default": dict(dj_database_url.parse(_url))}
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 CELERY_BROKER_URL = "memory://"  # takes every task and runs none; never eager
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # Argon2 is slow by design
