@@ -38,6 +38,8 @@ TEST_PROGRAMS = (
     ("g++", "g++"),  # the firmware's host build; Debian's make is there, or this would not run
 )
 OPENSSL_HEADER = Path("/usr/include/openssl/ssl.h")
+# PostgreSQL's server, whose programs Debian keeps out of the PATH; tests run one of their own.
+POSTGRESQL = Path("/usr/lib/postgresql")
 # GStreamer's RTSP server, a real camera for tests; it comes as bindings for Debian's own Python.
 GSTREAMER = (
     "gir1.2-gst-rtsp-server-1.0",
@@ -174,14 +176,19 @@ def _npm_ci(npm: list[str]) -> bool:
 
 
 def install_test_programs() -> None:
-    """A browser, a Redis, Debian's FFmpeg, ExifTool, a reader of QR codes, a C++ compiler and RTSP cameras for the tests, from Debian, where this may install packages."""
+    """A browser, a Redis, a PostgreSQL, Debian's FFmpeg, ExifTool, a reader of QR codes, a C++ compiler and RTSP cameras for the tests, from Debian, where this may install packages."""
     path = f"{os.environ['PATH']}:/usr/sbin"  # nginx's, which a user's PATH lacks
     programs = [
         package for program, package in TEST_PROGRAMS if not shutil.which(program, path=path)
     ]
     if not OPENSSL_HEADER.exists():
         programs.append("libssl-dev")
-    groups = [programs, [] if _has_gstreamer() else list(GSTREAMER)]
+    has_postgresql = any(POSTGRESQL.glob("*/bin/initdb"))
+    groups = [
+        programs,
+        [] if has_postgresql else ["postgresql"],
+        [] if _has_gstreamer() else list(GSTREAMER),
+    ]
     missing = [package for group in groups for package in group]
     if not missing:
         return
