@@ -89,6 +89,11 @@ const otherCard = () => h("section", { class: "card" }, h("h2", {}, "Add any oth
 async function welcome(cameras) {
   if (isWelcoming) return;
   isWelcoming = true;
+  if (!cameras.length && !(await mayOperate())) {
+    const told = [h("h2", {}, "No camera is shared with you"), h("p", {}, "An administrator can do that.")];
+    if (isWelcoming) place.replaceChildren(h("div", { class: "welcome" }, h("header", { class: "welcome-head" }, icon("camera"), told)));
+    return;
+  }
   const head = h("header", { class: "welcome-head" }, icon("camera"), h("h2", {}, "No camera yet"),
     h("p", {}, cameras.length ? "None of your cameras was seen for long. They keep their keys and come back by themselves." : "Everything is running and ready to record. Add the first camera:"));
   const [esp32, simulated] = await Promise.all([esp32Card(), simulatedCard({ cameras })]);
