@@ -52,7 +52,7 @@ def test_an_empty_name_is_refused_in_words(visit: Any) -> None:
     name = page.get_by_label("Name of the camera")
     name.fill("   ")
     page.keyboard.press("Enter")
-    expect(page.locator("#toasts")).to_contain_text("name")
+    expect(page.locator("#toasts")).to_contain_text("Name: ")
     expect(name).to_have_attribute("aria-invalid", "true")
     visitor.forgive(400)
 

@@ -85,7 +85,9 @@ def test_a_number_out_of_range_is_refused_in_words(visit: Any) -> None:
     page = visitor.open("/settings")
     page.get_by_label("Keep recordings for").fill("-3")
     page.keyboard.press("Tab")
-    expect(page.locator("#toasts")).to_contain_text("Keep recordings for: a number from 1 to 3650")
+    expect(page.locator("#toasts")).to_contain_text(
+        "Keep recordings for: a whole number from 1 to 3650"
+    )
     assert visitor.api("GET", "settings/")["retention"]["days"] == 7
 
 
