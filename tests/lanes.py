@@ -1,20 +1,15 @@
-"""Which tests run beside which, when two workers share the suite.
-
-Tests of a running recorder wait more than they calculate, so a worker that has them to itself is
-the longest way through the suite while the other one has long been done. They are in two lanes:
-whatever one does, at most one other recorder runs beside it.
-"""
+"""Which tests run beside which, when two workers share the suite."""
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
 BROWSER = "tests/browser/"
-# They judge when a picture was seen, and how late: one after the other, in one worker.
-MEASURED = (BROWSER, "tests/end_to_end/test_main_job.py", "tests/firmware/test_recorder.py")
-# They judge what a recorder does, and start one a file or one a test: a file after the other.
-OTHERS = (
+# Places whose tests start the whole recorder or a browser.
+RECORDERS = (
+    BROWSER,
     "tests/end_to_end/",
+    "tests/firmware/test_recorder.py",
     "tests/recordings/test_playback.py",
     "tests/system/test_backends.py",
     "tests/system/test_postgresql.py",
@@ -24,25 +19,19 @@ OTHERS = (
 
 def is_recorder(nodeid: str) -> bool:
     """Whether its place is one whose tests may start the whole recorder or a browser."""
-    return nodeid.startswith(MEASURED + OTHERS)
+    return nodeid.startswith(RECORDERS)
 
 
 def scope(nodeid: str) -> str:
-    """What goes to one worker as a whole."""
-    if nodeid.startswith(MEASURED):
-        return "measured"
-    return nodeid.partition("::")[0] if is_recorder(nodeid) else nodeid
+    """What goes to one worker as a whole. Two recorders side by side on two cores measure each
+    other: all of them are one worker's, and the other one takes everything else."""
+    return "recorders" if is_recorder(nodeid) else nodeid
 
 
 def turn(nodeid: str) -> int:
-    """What takes long begins first: what is short fills the workers evenly at the end. Browser
-    tests are last in their process: they share a recorder, and an event loop that is not given
-    back before."""
-    if nodeid.startswith(BROWSER):
-        return 3
-    if nodeid.startswith(MEASURED):
-        return 2
-    return 0 if is_recorder(nodeid) else 1
+    """Browser tests are last in their process: they share a recorder, and an event loop that is not
+    given back before."""
+    return 2 if nodeid.startswith(BROWSER) else int(is_recorder(nodeid))
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist's is not typed

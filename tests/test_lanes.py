@@ -12,14 +12,13 @@ import pytest
 from tests import lanes, run
 
 PLAIN = [f"tests/devices/test_api.py::test_{number}" for number in range(6)]
-STACK = ["tests/system/test_stack.py::test_1", "tests/system/test_stack.py::test_2"]
-CLIPS = ["tests/end_to_end/test_clips.py::test_clips"]
-MEASURED = [
-    "tests/firmware/test_recorder.py::test_1",
+RECORDERS = [
+    "tests/system/test_stack.py::test_1",
+    "tests/system/test_stack.py::test_2",
     "tests/end_to_end/test_main_job.py::test_1",
     "tests/browser/test_live.py::test_1",
 ]
-COLLECTED = sorted(PLAIN + STACK + CLIPS + MEASURED, key=lanes.turn)
+COLLECTED = sorted(RECORDERS + PLAIN, key=lanes.turn)
 
 
 class Worker:
@@ -57,30 +56,29 @@ def finish_next(scheduling: Any, worker: Worker, done: int) -> None:
 
 
 def test_browser_tests_are_the_last_of_their_process() -> None:
-    assert COLLECTED[-1] == MEASURED[-1]
+    assert COLLECTED[-1] == RECORDERS[-1]
 
 
-def test_what_measures_is_one_workers_and_the_other_begins_with_the_other_recorders() -> None:
+def test_recorders_are_one_workers_and_the_other_takes_everything_else() -> None:
     scheduling, (one, other) = scheduled()
-    assert sorted(one.got) == sorted(MEASURED)
-    assert one.got[-1] == MEASURED[-1], "the browser comes last"
-    for done in range(len(STACK + CLIPS + PLAIN)):
+    assert sorted(one.got) == sorted(RECORDERS)
+    assert one.got[-1] == RECORDERS[-1], "the browser comes last"
+    for done in range(len(PLAIN)):
         finish_next(scheduling, other, done)
-    assert other.got[:3] == STACK + CLIPS
-    assert other.got[3:] == PLAIN, "all of them, while the first one is busy"
+    assert other.got == PLAIN
 
 
 def test_who_is_free_takes_what_is_left_one_test_at_a_time() -> None:
     scheduling, (one, other) = scheduled()
-    for done in range(len(MEASURED)):
+    for done in range(len(RECORDERS)):
         finish_next(scheduling, one, done)
-    assert sorted(one.got + other.got) != sorted(COLLECTED), "something is left for both"
-    assert set(one.got[len(MEASURED) :]) <= {*PLAIN, *CLIPS}
+    assert len(one.got) > len(RECORDERS), "it takes part in what is left"
+    assert set(one.got[len(RECORDERS) :]) <= set(PLAIN)
     assert not set(one.got) & set(other.got)
 
 
 def test_every_place_is_known_as_one_that_starts_recorders() -> None:
-    assert all(map(lanes.is_recorder, STACK + CLIPS + MEASURED))
+    assert all(map(lanes.is_recorder, RECORDERS))
     assert not any(map(lanes.is_recorder, PLAIN))
 
 
