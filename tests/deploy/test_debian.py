@@ -126,14 +126,14 @@ def _upgrade(system: debian.Debian) -> None:
 
 
 def _cut_off(system: debian.Debian) -> None:
-    """The same upgrade, ended while the recorder is stopped: as by a lost connection, then by force."""
+    """The same upgrade, ended while the recorder is stopped: as a lost connection does, then by force."""
     until_stopped = "while kill -0 $! && systemctl is-active -q roost-web; do sleep 0.1; done"
-    for signal in ("HUP", "KILL"):
+    for signal in ("TERM", "KILL"):  # under nohup nothing can trap HUP
         system.must(
             f"{INSTALL} upgrade --yes >/root/cut-off 2>&1 & {until_stopped}; kill -{signal} $!",
             limit_s=300,
         )
-        if signal == "HUP":
+        if signal == "TERM":
             wait_until(
                 lambda: system.run("systemctl is-active -q roost-web").returncode == 0,
                 limit_s=180,
