@@ -9,7 +9,8 @@ import asyncio
 import logging
 from typing import Any
 
-# Installs the asyncio reactor; it has to come before any other import of Twisted.
+# The second installs the reactor: both have to come before any other import of Twisted.
+import capture.eventloop  # isort:skip  # noqa: F401
 from daphne.server import Server, twisted_loop  # isort:skip
 
 from django.conf import settings
