@@ -30,16 +30,18 @@ loop: asyncio.AbstractEventLoop = twisted_loop  # the reactor's, not running yet
 access_log = logging.getLogger("capture.access")
 
 CLOSE_APPLICATIONS_SECONDS = 1.5
+ACCESS_LOG_SECONDS = 0.2
 
 
 class RecorderServer(Server):  # type: ignore[misc]
     """Runs until SIGTERM or SIGINT."""
 
     def __init__(self, application: Any, address: str, port: int, tls: DaphneTls | None) -> None:
+        self._access = AccessLog()
         super().__init__(
             application,
             endpoints=[f"{address}:{port}"],  # for Daphne's own check only; see run()
-            action_logger=log_access,
+            action_logger=self._access,
             websocket_timeout=-1,
             websocket_handshake_timeout=5,
             websocket_max_message_size=settings.MAX_FRAME_BYTES,
@@ -142,14 +144,29 @@ class RecorderServer(Server):  # type: ignore[misc]
         if running:
             await asyncio.wait(running, timeout=CLOSE_APPLICATIONS_SECONDS)
         await self._lifecycle.stop()
+        self._access.write()
 
 
-def log_access(protocol: Any, action: str, details: dict[str, Any]) -> None:  # noqa: ARG001
-    """Without the query: it may hold what its sender should have put elsewhere."""
-    path = details["path"].split("?", 1)[0]
-    if "method" not in details:
-        access_log.info("%s WebSocket %s %s", details["client"], path, action)
-        return
-    milliseconds = round(details["time_taken"] * 1000)
-    what = (details["client"], details["method"], path, details["status"], details["size"])
-    access_log.info("%s %s %s %s %s bytes %d ms", *what, milliseconds)
+class AccessLog:
+    """Daphne's `action_logger`. Lines are written together, after a crowd's answers instead of
+    between them; their time is that of writing. In the event loop only."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[object, ...]] = []
+
+    def __call__(self, protocol: Any, action: str, details: dict[str, Any]) -> None:  # noqa: ARG002
+        """Without the query: it may hold what its sender should have put elsewhere."""
+        path = details["path"].split("?", 1)[0]
+        if "method" in details:
+            milliseconds = round(details["time_taken"] * 1000)
+            what = (details["client"], details["method"], path, details["status"], details["size"])
+            self._waiting.append(("%s %s %s %s %s bytes %d ms", *what, milliseconds))
+        else:
+            self._waiting.append(("%s WebSocket %s %s", details["client"], path, action))
+        if len(self._waiting) == 1:
+            loop.call_later(ACCESS_LOG_SECONDS, self.write)
+
+    def write(self) -> None:
+        lines, self._waiting = self._waiting, []
+        for line in lines:
+            access_log.info(*line)

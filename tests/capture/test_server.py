@@ -282,6 +282,19 @@ async def test_sigterm_closes_segments_and_cameras_and_exits_with_0(own_web: Web
     assert "Traceback" not in own_web.log.read_text()
 
 
+async def test_the_access_log_has_every_request_and_the_last_before_the_end(own_web: Web) -> None:
+    if own_web.server == "uvicorn":
+        pytest.skip("uvicorn writes no access log")
+    own_web.start()
+    for path in (b"/first?token=hidden", b"/last"):
+        await own_web.http(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        if path != b"/last":
+            await eventually(lambda: " GET /first " in own_web.log.read_text())
+    await asyncio.to_thread(own_web.stop)
+    log = own_web.log.read_text()
+    assert (log.count(" GET /first "), log.count(" GET /last "), log.count("hidden")) == (1, 1, 0)
+
+
 async def test_kill_9_leaves_a_segment_that_the_next_start_adopts(own_web: Web) -> None:
     own_web.start()
     camera = await own_web.dial(0)
