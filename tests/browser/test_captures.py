@@ -204,7 +204,7 @@ def test_why_it_cannot_be_asked_for_is_said_beside_the_button(visit: Any) -> Non
     _open(visitor)
     page.get_by_role("button", name="Take picture").click()
     expect(page.locator(".taking [role=alert]")).to_have_text(
-        "width: A whole number from 16 to 16384 pixels."
+        "A whole number from 16 to 16384 pixels."
     )
     expect(page.get_by_role("button", name="Take picture")).to_be_focused()
     visitor.forgive(400)

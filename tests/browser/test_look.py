@@ -112,7 +112,7 @@ def test_a_page_needs_less_than_60_kb_of_script(visit: Any, path: str) -> None:
 def test_the_theme_can_be_chosen_and_is_remembered(visit: Any) -> None:
     page = visit(color_scheme="dark").open("/system")
     for wanted in ("dark", "light"):
-        page.get_by_role("button", name="Theme").click()
+        page.get_by_role("navigation", name="Main").get_by_role("button", name="Theme").click()
         assert page.evaluate("document.documentElement.dataset.theme") == wanted
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "light"

@@ -193,7 +193,7 @@ def _video(options: dict[str, str], behaviour: dict[str, Any]) -> None:
     )  # fmt: skip
     assert coder.stdout is not None
     try:
-        with Path("/dev/stdout" if name == "-" else name).open("wb") as file:
+        with open(1 if name == "-" else name, "wb") as file:  # noqa: PTH123  a descriptor, too
             while data := coder.stdout.read(4096):
                 file.write(data)
                 if "flush" in options:
