@@ -16,6 +16,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from django.conf import settings
 
@@ -56,8 +57,7 @@ class Channel(asyncio.Protocol):
     # --- asyncio calls these ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  both loops give one
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
