@@ -44,11 +44,6 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
-# No fault of anyone: a contract's answer to whoever comes second, which the access log has. As
-# warnings, those of one crowd would push everything else off the system page.
-BUSY = HTTPStatus.CONFLICT
-
-
 class TwoChains:
     """An ASGI application: requests of programs to one, everything else to the other.
 
@@ -135,7 +130,7 @@ class ProgramsHandler(ASGIHandler):
         response = with_policy(request, response)
         response = self._security.process_response(request, cast("HttpResponse", response))
         response._resource_closers.append(request.close)  # type: ignore[attr-defined]  # noqa: SLF001
-        if response.status_code >= HTTPStatus.BAD_REQUEST and response.status_code != BUSY:
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
             what = (response.reason_phrase, request.path)
             log_response("%s: %s", *what, response=response, request=request)
         return response
