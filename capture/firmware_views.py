@@ -14,6 +14,7 @@ from typing import cast
 
 from channels.db import database_sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -26,7 +27,6 @@ from recordings.ranges import serve_file
 MAX_DOWNLOADS = 2
 # A camera gives up after five minutes; whoever reads more slowly must not keep the others out.
 LONGEST_SECONDS = 360.0
-LARGEST_ID = 2**63 - 1  # of a row; the database breaks off where it is asked for another
 
 
 class Places:
@@ -81,7 +81,8 @@ async def download(request: HttpRequest, image_pk: int) -> HttpResponseBase:
     except Refused as refused:
         return _refuse(request, HTTPStatus(refused.status), f"{refused.text}.")
     device_pk = identity.device_pk
-    is_asked = not identity.is_agent and image_pk <= LARGEST_ID
+    # The database breaks off where it is asked for a row that cannot be.
+    is_asked = not identity.is_agent and image_pk <= BigIntegerField.MAX_BIGINT
     path = await _path_for(image_pk, device_pk) if is_asked else None
     if path is None:
         return _refuse(request, HTTPStatus.NOT_FOUND, "There is no firmware for this camera now.")

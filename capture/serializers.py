@@ -12,12 +12,11 @@ from rest_framework import serializers
 from capture.models import SourceTest
 from devices.addresses import MAX_PASSWORD_LETTERS, MAX_URL_LETTERS, MAX_USERNAME_LETTERS
 from devices.models import Source
-from devices.source_serializers import WishSerializer
+from devices.source_serializers import RowNumberField, WishSerializer
 
 MAX_SOURCES = 1000  # of one node; more than any machine can bring
 MAX_CAMERAS = 256
 OVERDUE_SENTENCE = "The test was not carried out: the recorder's worker is busy or not running."
-_MAX_PK = 2**63 - 1
 _MAX_MS = 32_503_680_000_000  # the year 3000: far from where datetime ends
 
 
@@ -43,7 +42,7 @@ class FoundSerializer(serializers.Serializer[None]):
 class ReportSerializer(serializers.Serializer[None]):
     """One source as its agent sees it."""
 
-    id = serializers.IntegerField(min_value=1, max_value=_MAX_PK)
+    id = RowNumberField()
     state = serializers.ChoiceField(choices=Source.State.choices)
     code = serializers.CharField(max_length=24, required=False, allow_blank=True)
     sentence = serializers.CharField(required=False, allow_blank=True)
@@ -142,7 +141,7 @@ class SyncReplySerializer(serializers.Serializer[None]):
 class NewTestSerializer(WishSerializer):
     """A source that is not saved yet, or a saved one with or without changes."""
 
-    source = serializers.IntegerField(min_value=1, max_value=_MAX_PK, required=False)  # type: ignore[assignment]  # DRF's metaclass takes it out of the class
+    source = RowNumberField(required=False)  # type: ignore[assignment]  # DRF's metaclass takes it out of the class
     url = serializers.CharField(max_length=MAX_URL_LETTERS, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

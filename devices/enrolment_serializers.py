@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from devices import livestate
 from devices.models import Device, Enrolment
+from devices.source_serializers import RowNumberField
 
 MOST_AT_ONCE = 500  # as many as one page of the list may have
 
@@ -59,13 +60,6 @@ class RefusedSerializer(serializers.ModelSerializer[Device]):
         model = Device
         fields = ("device", "mac", "name", "refused_at")
         read_only_fields = fields
-
-
-class RowNumberField(serializers.IntegerField):
-    """SQLite has no larger ones, and its driver breaks off where it is asked for one."""
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(min_value=1, max_value=2**63 - 1, **how)
 
 
 class ShownRequestSerializer(serializers.Serializer[Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
+from django.db.models import BigIntegerField
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,6 +13,13 @@ from devices.addresses import MAX_PASSWORD_LETTERS, MAX_URL_LETTERS, MAX_USERNAM
 from devices.models import Node, Source
 from devices.sources import MAX_RATE_FPS, TRANSPORTS
 from devices.wording import source_sentence
+
+
+class RowNumberField(serializers.IntegerField):
+    """SQLite has no larger ones, and its driver breaks off where it is asked for one."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(min_value=1, max_value=BigIntegerField.MAX_BIGINT, **how)
 
 
 class SourceSerializer(serializers.ModelSerializer[Source]):
@@ -79,9 +87,7 @@ class WishSerializer(serializers.Serializer[Any]):
     )
     transport = serializers.ChoiceField(choices=TRANSPORTS, required=False)
     wants_audio = serializers.BooleanField(required=False)
-    node = serializers.IntegerField(
-        min_value=1,
-        max_value=2**63 - 1,
+    node = RowNumberField(
         required=False,
         allow_null=True,
         help_text="the machine that fetches it; without it, or null, the recorder itself",
