@@ -96,7 +96,7 @@ async function welcome(cameras) {
   }
   const head = h("header", { class: "welcome-head" }, icon("camera"), h("h2", {}, "No camera yet"),
     h("p", {}, cameras.length ? "None of your cameras was seen for long. They keep their keys and come back by themselves." : "Everything is running and ready to record. Add the first camera:"));
-  const [esp32, simulated] = await Promise.all([esp32Card(), simulatedCard({ cameras })]);
+  const [esp32, simulated] = await Promise.all([esp32Card(), simulatedCard()]);
   if (isWelcoming) place.replaceChildren(h("div", { class: "welcome" }, head, h("div", { class: "columns" }, esp32, h("div", { class: "fields" }, otherCard(), simulated))));
 }
 
